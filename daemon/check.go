@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/renewd/renewd/daemon/claims"
+)
+
+// Check is what a token must satisfy before it may replace the published one. The zero value checks what is always
+// checked: printable, no control character or space, alive, of a type that a file can carry.
+type Check struct {
+	Issuer   string   // a JWT must have exactly this iss; empty: any
+	Audience []string // a JWT must name every one of these in aud
+	Visible  bool     // allow every visible ASCII character; false: the b64token characters of RFC 6750 §2.1
+	MaxBytes int      // of the token; 0: 16384
+}
+
+const (
+	defaultMaxBytes = 16384
+	largeBytes      = 8192        // many HTTP servers refuse longer headers
+	skew            = time.Minute // how far nbf may lie ahead: verifiers allow clocks to differ by about as much
+)
+
+// b64token is the set of characters of RFC 6750 §2.1.
+const b64token = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
+
+// Verify returns what is to be noticed about t, or a Failure of ClassMalformed that says why it must not be published.
+func (c Check) Verify(t Token, now time.Time) ([]string, error) {
+	if err := c.text(t); err != nil {
+		return nil, malformed("%w", err)
+	}
+	if !t.ExpiresAt.IsZero() && !t.ExpiresAt.After(now) {
+		return nil, malformed("the token expired at %s, and the clock says %s", stamp(t.ExpiresAt), stamp(now))
+	}
+	var notices []string
+	if len(t.Value.Reveal()) > largeBytes {
+		notices = append(notices, "the token is longer than 8192 bytes, which many HTTP servers refuse in a header")
+	}
+	jwt, err := claims.Parse(t.Value.Reveal())
+	switch {
+	case errors.Is(err, claims.ErrOpaque):
+		if c.Issuer != "" || len(c.Audience) > 0 {
+			return nil, malformed("the token is not a JWT, so its issuer and audience cannot be checked as configured")
+		}
+		return notices, nil
+	case err != nil:
+		return nil, malformed("%w", err)
+	}
+	if err := c.claims(jwt); err != nil {
+		return nil, malformed("%w", err)
+	}
+	if ahead := jwt.NotBefore.Sub(now); ahead > skew {
+		return nil, malformed("the token is not valid before %s, and the clock says %s", stamp(jwt.NotBefore), stamp(now))
+	} else if ahead > 0 {
+		notices = append(notices, "the token's nbf lies ahead by less than a minute")
+	}
+	return notices, nil
+}
+
+func (c Check) text(t Token) error {
+	value, most := t.Value.Reveal(), c.MaxBytes
+	if most == 0 {
+		most = defaultMaxBytes
+	}
+	switch {
+	case value == "":
+		return errors.New("the token is empty")
+	case len(value) > most:
+		return fmt.Errorf("the token has %d bytes, more than expect.maxBytes (%d)", len(value), most)
+	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("the token holds a space, a control character or a character outside ASCII")
+	case !c.Visible && strings.Trim(value, b64token) != "":
+		return errors.New("the token holds a character outside RFC 6750's b64token; `expect: {characters: visible}` allows it")
+	case !strings.EqualFold(t.Type, "Bearer") && t.Type != "N_A":
+		return fmt.Errorf("the token type is %.40q: a sender-constrained token cannot be used from a file", t.Type)
+	}
+	return nil
+}
+
+func (c Check) claims(jwt claims.Claims) error {
+	if c.Issuer != "" && jwt.Issuer != c.Issuer {
+		return fmt.Errorf("the token's iss is %.200q, not %.200q", jwt.Issuer, c.Issuer)
+	}
+	for _, want := range c.Audience {
+		if !slices.Contains(jwt.Audience, want) {
+			return fmt.Errorf("the token's aud does not name %.200q", want)
+		}
+	}
+	return nil
+}
+
+func malformed(format string, args ...any) *Failure {
+	return &Failure{Class: ClassMalformed, Err: fmt.Errorf(format, args...)}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

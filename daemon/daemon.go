@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Panicked is the Kind of an Event that reports a panic in a Keeper. The Keeper was started again; only Name and
+// Trigger of the Event are set.
+const Panicked Kind = "panicked"
+
+// Clock settings of a Daemon.
+const (
+	clockEvery = time.Minute // how often wall clock and monotonic clock are compared
+	clockSlip  = time.Second // by how much they may differ over that time: far above what NTP slews
+	clockStuck = 3 * time.Minute
+	lateBy     = time.Minute // how late a Keeper may be before Live says so
+)
+
+// Daemon runs one Keeper per token. The zero value runs none.
+type Daemon struct {
+	Log  *zap.Logger      // of the daemon itself; nil: silent
+	Wall func() time.Time // the wall clock, for tests that step it; nil: time.Now().Round(0)
+
+	mu      sync.Mutex // guards want, shared and running
+	want    []*Keeper
+	shared  *shared
+	running map[string]*task
+	changed chan struct{}
+	ticked  atomic.Int64 // when the clocks were last compared, on shared's monotonic clock
+}
+
+// task is one running Keeper.
+type task struct {
+	keeper *Keeper
+	stop   context.CancelFunc
+	over   chan struct{}
+}
+
+// Set names the Keepers to run from now on, before or during Run, from any goroutine. A Keeper that is running and is
+// named again goes on. Any other that runs is stopped; if one of the new ones has its Name, that one goes on from its
+// state: last token, draw, failures and Retry-After.
+func (d *Daemon) Set(keepers []*Keeper) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.prepare()
+	d.want = keepers
+	select {
+	case d.changed <- struct{}{}:
+	default: // already told
+	}
+}
+
+// prepare makes what Set and Run share. It is called with mu held.
+func (d *Daemon) prepare() {
+	if d.shared == nil {
+		d.shared = newShared(d.Wall)
+		d.running = map[string]*task{}
+		d.changed = make(chan struct{}, 1)
+	}
+}
+
+// Run runs the Keepers until ctx ends, and returns nil when all of them are over.
+func (d *Daemon) Run(ctx context.Context) error {
+	d.mu.Lock()
+	d.prepare()
+	d.mu.Unlock()
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	tasks.Go(func() { d.compareClocks(ctx) })
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.changed:
+			d.follow(ctx, &tasks)
+		}
+	}
+}
+
+// follow stops what is no longer wanted, waits for it to be over, and starts what is new.
+func (d *Daemon) follow(ctx context.Context, tasks *sync.WaitGroup) {
+	d.mu.Lock()
+	want := d.want
+	old := d.running
+	d.running = map[string]*task{}
+	d.mu.Unlock()
+
+	next := map[string]*task{}
+	for _, k := range want {
+		if t := old[k.Name]; t != nil && t.keeper == k {
+			next[k.Name] = t
+			delete(old, k.Name)
+		}
+	}
+	for _, t := range old {
+		t.stop()
+	}
+	for _, t := range old {
+		<-t.over
+	}
+	for _, k := range want {
+		if next[k.Name] == nil {
+			if t := old[k.Name]; t != nil {
+				k.state = t.keeper.state
+				k.seeded = true
+			}
+			next[k.Name] = d.start(ctx, k, tasks)
+		}
+	}
+	d.mu.Lock()
+	d.running = next
+	d.mu.Unlock()
+}
+
+func (d *Daemon) start(ctx context.Context, k *Keeper, tasks *sync.WaitGroup) *task {
+	ctx, stop := context.WithCancel(ctx)
+	t := &task{keeper: k, stop: stop, over: make(chan struct{})}
+	k.shared = d.shared
+	k.promise(0)
+	tasks.Go(func() {
+		defer close(t.over)
+		defer stop()
+		d.supervise(ctx, k)
+	})
+	return t
+}
+
+// supervise runs a Keeper, and runs it again after a panic, with a wait that grows as long as it keeps panicking.
+func (d *Daemon) supervise(ctx context.Context, k *Keeper) {
+	wait := time.Second
+	for {
+		began := time.Now()
+		if !d.survive(ctx, k) {
+			return
+		}
+		if time.Since(began) > time.Hour {
+			wait = time.Second
+		}
+		k.seeded = true
+		k.promise(wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, time.Minute)
+	}
+}
+
+// survive runs a Keeper and reports whether it panicked. Of the panic's value only what cannot hold a secret is logged:
+// the text of a runtime error, otherwise its type.
+func (d *Daemon) survive(ctx context.Context, k *Keeper) (panicked bool) {
+	defer func() {
+		value := recover()
+		if value == nil {
+			return
+		}
+		panicked = true
+		cause := fmt.Sprintf("%T", value)
+		if err, ok := value.(runtime.Error); ok {
+			cause = err.Error()
+		}
+		k.log().Error("keeper panicked", zap.String("token", k.Name), zap.String("panic", cause), zap.ByteString("stack", debug.Stack()))
+		if k.Observe != nil {
+			k.Observe(Event{Name: k.Name, Kind: Panicked, Trigger: k.reason})
+		}
+	}()
+	_ = k.Run(ctx) // nil by contract
+	return false
+}
+
+// compareClocks wakes every Keeper when the wall clock and the monotonic clock disagree: the clock was set, or the machine
+// slept. Go's timers run on the monotonic clock, which does neither.
+func (d *Daemon) compareClocks(ctx context.Context) {
+	tick := time.NewTicker(clockEvery)
+	defer tick.Stop()
+	wall, mono := d.shared.now(), d.shared.elapsed()
+	d.ticked.Store(int64(mono))
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		nowWall, nowMono := d.shared.now(), d.shared.elapsed()
+		if slip := nowWall.Sub(wall) - (nowMono - mono); slip.Abs() > clockSlip {
+			d.log().Warn("clock stepped", zap.Duration("by", slip))
+			d.trigger(TriggerClock, "")
+		}
+		wall, mono = nowWall, nowMono
+		d.ticked.Store(int64(mono))
+	}
+}
+
+// Refresh asks for an attempt: of one token, or of all if name is empty. It reports whether there was one to ask.
+func (d *Daemon) Refresh(name string) bool { return d.trigger(TriggerRequest, name) }
+
+func (d *Daemon) trigger(reason, name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	found := false
+	for _, t := range d.running {
+		if name == "" || t.keeper.Name == name {
+			t.keeper.Trigger(reason)
+			found = true
+		}
+	}
+	return found
+}
+
+// Live reports whether the loops run: nil, or an error that names the one that does not. It does not depend on any
+// issuer, disk or configuration.
+func (d *Daemon) Live() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.shared == nil {
+		return nil
+	}
+	now := d.shared.elapsed()
+	if idle := now - time.Duration(d.ticked.Load()); idle > clockStuck {
+		return fmt.Errorf("the clocks were last compared %v ago", idle.Round(time.Second))
+	}
+	for name, t := range d.running {
+		if late := now - time.Duration(t.keeper.alive.Load()); late > lateBy {
+			return fmt.Errorf("token %s: the keeper is %v late", name, late.Round(time.Second))
+		}
+	}
+	return nil
+}
+
+func (d *Daemon) log() *zap.Logger {
+	if d.Log != nil {
+		return d.Log
+	}
+	return zap.NewNop()
+}
