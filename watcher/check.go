@@ -77,6 +77,7 @@ func (l *loop) notice(e *entry, w *watch, name string, op fsnotify.Op, now time.
 		e.moved = e.moved || op.Has(fsnotify.Remove|fsnotify.Rename)
 		e.written = e.written || op.Has(fsnotify.Write)
 	}
+	e.happened()
 	e.still = now
 	if e.phase == settling || e.phase == confirming {
 		e.phase = settling
@@ -88,6 +89,15 @@ func (l *loop) notice(e *entry, w *watch, name string, op fsnotify.Op, now time.
 		}
 	}
 	l.mark(e)
+}
+
+// happened tells those who look for themselves.
+func (e *entry) happened() {
+	for _, s := range e.listeners {
+		if s.Event != nil {
+			s.Event()
+		}
+	}
 }
 
 // calm returns when a settling entry may be read.

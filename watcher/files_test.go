@@ -397,3 +397,41 @@ func TestManyFiles(t *testing.T) {
 		t.Errorf("taking %d files out took %v", many, took)
 	}
 }
+
+// TestEventTellsAtOnce: whoever looks for himself is told of each event, also of what came and went before it settled, and
+// after each poll.
+func TestEventTellsAtOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "token")
+	told := make(chan struct{}, 1000)
+	var w Watcher
+	w.Set([]File{{Path: path, Known: true, Poll: 200 * time.Millisecond, Event: func() { told <- struct{}{} }}})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() { _ = w.Run(ctx) }()
+	<-told // the first check: it is armed
+	for len(told) > 0 {
+		<-told
+	}
+	began := time.Now()
+	for _, step := range []func() error{
+		func() error { return os.WriteFile(path, []byte("x"), 0o600) },
+		func() error { return os.Chmod(path, 0o666) },
+		func() error { return os.Remove(path) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-told:
+		case <-time.After(5 * time.Second):
+			t.Fatal("not told")
+		}
+	}
+	for range 4 { // polls go on telling, though nothing changes
+		<-told
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}

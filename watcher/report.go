@@ -21,6 +21,7 @@ func (l *loop) finish(e *entry, f finding, data []byte, err error) {
 		l.tell(s, f, data, err, e.retell)
 	}
 	e.retell = false
+	e.happened()
 	now := time.Now()
 	e.state.LastCheck = now
 	l.observe(e)
@@ -39,7 +40,7 @@ func (l *loop) tell(s listener, f finding, data []byte, err error, retell bool) 
 		return
 	}
 	s.told.outcome = f.outcome
-	s.told.again = s.Changed(data, err) != nil
+	s.told.again = s.Changed != nil && s.Changed(data, err) != nil
 }
 
 // judge says how changes of e are found.

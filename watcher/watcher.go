@@ -74,6 +74,11 @@ type File struct {
 	//
 	// All calls come from the goroutine of Run, one at a time. Changed must return soon: meanwhile nothing is checked.
 	Changed func(data []byte, err error) error
+
+	// Event is for those who look at the file themselves: it is called at once for each event that concerns the path, and
+	// after each finished check, whatever it found. It comes from the goroutine of Run and must not block. One of Changed
+	// and Event may be nil.
+	Event func()
 }
 
 // Mode says how changes of a file are found. Polling goes on in each.

@@ -14,13 +14,13 @@ import (
 
 // Config is the mapping below reissue. Start from Default.
 type Config struct {
-	TokenFile string        `yaml:"tokenFile" doc:"Path of the token to issue again; default the first raw file under publish."`
-	SeedFile  string        `yaml:"seedFile" doc:"Path of the token to begin with while tokenFile does not exist; default none."`
-	Algorithm string        `yaml:"algorithm" enum:"HS256,HS384,HS512,RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA" doc:"The only signature algorithm accepted, never taken from the token; default HS256."`
-	KeyFile   string        `yaml:"keyFile" required:"true" doc:"Path of the key that verifies the old token and signs the new one: a secret or a private key, as in sign."`
-	Extend    time.Duration `yaml:"extend" doc:"How far exp is set behind the later of now and the old exp; default 30m."`
-	Grace     time.Duration `yaml:"grace" doc:"How long after its exp a token may still be issued again; default 0s."`
-	MaxLife   time.Duration `yaml:"maxLife" doc:"The longest time from iat to exp; default 0s, which is no limit."`
+	TokenFile string        `yaml:"tokenFile" doc:"Path of the token to issue again. Empty: the first file under publish whose format is raw."`
+	SeedFile  string        `yaml:"seedFile" doc:"Path of the token to begin with while tokenFile does not exist. Empty: none."`
+	Algorithm string        `yaml:"algorithm" enum:"HS256,HS384,HS512,RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA" doc:"The only signature algorithm accepted. It is never taken from the token."`
+	KeyFile   string        `yaml:"keyFile" required:"true" doc:"Path of the key that verifies the old token and signs the new one: a secret or a private key, in the forms that sign reads."`
+	Extend    time.Duration `yaml:"extend" doc:"The new exp is this long after now, or after the old exp if that is later: 1s to 87600h."`
+	Grace     time.Duration `yaml:"grace" doc:"How long after its exp a token may still be issued again: at most 87600h."`
+	MaxLife   time.Duration `yaml:"maxLife" doc:"The longest time from iat to exp: at most 87600h. 0: no limit."`
 }
 
 // Default returns what an empty mapping means. KeyFile and TokenFile have no default here.

@@ -19,14 +19,14 @@ import (
 
 // Config is the mapping below sign. Start from Default.
 type Config struct {
-	Algorithm string         `yaml:"algorithm" enum:"HS256,HS384,HS512,RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA" doc:"Signature algorithm; default ES256."`
-	KeyFile   string         `yaml:"keyFile" required:"true" doc:"Path of the private key: PEM, a JWK, a JWK Set, a Google service-account key file, or the raw bytes of an HMAC secret."`
-	KeyID     string         `yaml:"keyID" doc:"Header kid: auto (the key's own, else its RFC 7638 thumbprint; nothing for HMAC), none, or a literal, which also picks the key out of a JWK Set; default auto."`
-	Type      string         `yaml:"type" doc:"Header typ; at+jwt makes an RFC 9068 access token; default JWT."`
-	Claims    map[string]any `yaml:"claims" doc:"Claims to write; exp, iat, nbf and jti are written by renewd, and null leaves iat, nbf or jti out; default none."`
-	TTL       time.Duration  `yaml:"ttl" doc:"Life of a token from now on; default 30m."`
-	Backdate  time.Duration  `yaml:"backdate" doc:"How long before now iat and nbf are, for verifiers whose clocks are slow; default 60s."`
-	CertFile  string         `yaml:"certFile" doc:"Path of the key's certificate (PEM): its thumbprint is written as x5t#S256 and exp never passes its notAfter; default none."`
+	Algorithm string         `yaml:"algorithm" enum:"HS256,HS384,HS512,RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA" doc:"The signature algorithm (RFC 7518 §3.1, RFC 8037). The key must be of its kind."`
+	KeyFile   string         `yaml:"keyFile" required:"true" doc:"Path of the private key: PEM, a JWK, a JWK Set or a Google service-account key file. For the HS algorithms: the secret, as its bare bytes or as a JWK."`
+	KeyID     string         `yaml:"keyID" doc:"Header kid: auto, none, or a text of your own, which also picks the key out of a JWK Set. auto takes the key's own id, else its RFC 7638 thumbprint; with the HS algorithms it writes none."`
+	Type      string         `yaml:"type" doc:"Header typ. With at+jwt (RFC 9068) the claims iss, sub, aud and client_id are required."`
+	Claims    map[string]any `yaml:"claims" doc:"Claims to write, by name. renewd itself writes exp, iat, nbf and jti; null as the value of iat, nbf or jti leaves it out."`
+	TTL       time.Duration  `yaml:"ttl" doc:"How long a token lives, counted from when it is signed: 1s to 87600h."`
+	Backdate  time.Duration  `yaml:"backdate" doc:"How far iat and nbf lie in the past, for verifiers whose clocks are slow: 0s to 1h. A verifier that limits exp - iat sees ttl + backdate."`
+	CertFile  string         `yaml:"certFile" doc:"Path of the key's certificate (PEM). Its thumbprint is written as header x5t#S256, and exp never passes its notAfter. Empty: none."`
 }
 
 // Default returns what an empty mapping means. KeyFile has no default.

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/renewd/renewd/daemon"
+	"github.com/renewd/renewd/daemon/status"
+	"github.com/renewd/renewd/watcher"
+)
+
+// board holds the last event of each token and the state of the files that are followed, for those who ask how renewd is.
+// It is told, never asked to decide; what is valid it reads from the disk each time. Safe for concurrent use.
+type board struct {
+	started  time.Time
+	counters *status.Counters
+
+	mu      sync.Mutex
+	entries []*entry // in the order of the configuration
+	byName  map[string]*entry
+	conf    status.Loaded
+	watches map[string]status.Watch
+}
+
+// entry is one token on the board.
+type entry struct {
+	kept   *kept
+	last   daemon.Event // zero before the first attempt
+	failed daemon.Event // the last failure, as long as no success followed
+	good   time.Time    // the last success
+}
+
+func newBoard() *board {
+	return &board{started: time.Now().Round(0), counters: &status.Counters{}, byName: map[string]*entry{}, watches: map[string]status.Watch{}}
+}
+
+// set puts the tokens of a configuration on the board; one that was there keeps what is known of it.
+func (b *board) set(list []*kept, conf status.Loaded) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.byName
+	b.entries, b.byName, b.conf = nil, map[string]*entry{}, conf
+	for _, k := range list {
+		e := old[k.Name]
+		if e == nil {
+			e = &entry{}
+		}
+		delete(old, k.Name)
+		e.kept = k
+		b.entries = append(b.entries, e)
+		b.byName[k.Name] = e
+	}
+	for name := range old {
+		b.counters.Forget(name)
+	}
+}
+
+// reloaded notes what became of the last attempt to read the configuration again.
+func (b *board) reloaded(result string, err error) {
+	b.counters.Reload(result)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.conf.LastReloadSuccessful, b.conf.Error = err == nil, ""
+	if err != nil {
+		b.conf.Error = err.Error()
+	}
+}
+
+func (b *board) configuration() status.Loaded {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.conf
+}
+
+// observe notes an event.
+func (b *board) observe(e daemon.Event) {
+	reason := ""
+	if e.Kind == daemon.Failed {
+		class := daemon.ClassOf(e.Err)
+		reason = string(class)
+		if class == daemon.ClassWrite {
+			b.counters.PublishError(e.Name, errno(e.Err))
+		}
+	}
+	took := e.Took
+	if e.Trigger == daemon.TriggerPublished || e.Kind == daemon.Adopted {
+		took = 0 // no issuer was asked
+	}
+	b.counters.Observe(e.Name, string(e.Kind), reason, took)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := b.byName[e.Name]
+	if n == nil {
+		return
+	}
+	switch e.Kind {
+	case daemon.Panicked:
+		return
+	case daemon.Failed:
+		n.failed = e
+	default:
+		n.failed = daemon.Event{}
+		if e.Kind != daemon.Healed {
+			n.good = e.Start
+		}
+	}
+	n.last = e
+}
+
+// watched notes how the watching of one file goes. Only files that are not as they should be are kept, and those that
+// everybody depends on: ten thousand published files need no line each.
+func (b *board) watched(s watcher.State) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := status.Watch{Path: s.Path, State: string(s.Mode), LastCheck: s.LastCheck}
+	if s.Cause != nil {
+		w.Error = s.Cause.Error()
+	}
+	if s.Mode == watcher.Inotify && s.Path != b.conf.Path {
+		delete(b.watches, s.Path)
+		return
+	}
+	b.watches[s.Path] = w
+}
+
+// report is the snapshot that /status and the metrics show.
+func (b *board) report() status.Report {
+	b.mu.Lock()
+	entries := make([]entry, 0, len(b.entries))
+	for _, e := range b.entries {
+		entries = append(entries, *e)
+	}
+	r := status.Report{
+		Time:          time.Now().Round(0),
+		Process:       status.Process{Version: version(), PID: os.Getpid(), StartedAt: b.started},
+		Configuration: b.conf,
+	}
+	for _, w := range b.watches {
+		r.Watches = append(r.Watches, w)
+	}
+	b.mu.Unlock()
+	for _, e := range entries {
+		r.Tokens = append(r.Tokens, e.describe(r.Time))
+	}
+	return r
+}
+
+// describe says how one token is.
+func (e entry) describe(now time.Time) status.Token {
+	t := e.kept.describe(now)
+	t.State, t.Trigger = string(e.last.Kind), e.last.Trigger
+	t.LastAttempt, t.LastSuccess, t.NextAttempt = e.last.Start, e.good, e.last.Next
+	t.ConsecutiveFailures = e.last.Failures
+	if !e.last.Token.Value.IsZero() {
+		t.TokenDigest = status.DigestOf(e.last.Token.Digest())
+		t.IssuedAt, t.ExpiresAt = e.last.Token.IssuedAt, e.last.Token.ExpiresAt
+		t.WindowStart, t.WindowEnd = e.last.WindowStart, e.last.WindowEnd
+	}
+	if err := e.failed.Err; err != nil {
+		t.LastError, t.LastErrorClass, t.Hint = err.Error(), string(daemon.ClassOf(err)), daemon.HintOf(err)
+	}
+	return t
+}
+
+// ready reports whether what is published is good at now: of one token, or of all.
+func (b *board) ready(name string, now time.Time) error {
+	b.mu.Lock()
+	var list []*kept
+	for _, e := range b.entries {
+		if name == "" || e.kept.Name == name {
+			list = append(list, e.kept)
+		}
+	}
+	b.mu.Unlock()
+	if len(list) == 0 {
+		return fmt.Errorf("token %.64q: %w", name, status.ErrUnknown)
+	}
+	return ready(context.Background(), list, now)
+}
+
+// ready reports what is wrong with what is published, one line for each token.
+func ready(ctx context.Context, list []*kept, now time.Time) error {
+	var errs []error
+	for _, k := range list {
+		if err := daemon.Ready(ctx, k.Sink, now); err != nil {
+			errs = append(errs, fmt.Errorf("token %s: %s", k.Name, strings.ReplaceAll(err.Error(), "\n", "; ")))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/renewd/renewd/daemon"
+)
+
+// publicKeys is implemented by a source that signs with a key of its own.
+type publicKeys interface {
+	// PublicKeys reads the key and returns its public side, one JWK each (RFC 7517 §4); nothing for a shared secret.
+	PublicKeys() ([]json.RawMessage, error)
+}
+
+func (a *app) check() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Validate the configuration, and what it points to",
+		Long: "Validate the configuration by the code that run uses, and look at the files, keys and directories that it names.\n" +
+			"Nothing is published.",
+		Args: cobra.NoArgs,
+	}
+	fetch := c.Flags().Bool("fetch", false, "also ask each source once, and check its token")
+	jwks := c.Flags().Bool("jwks", false, "print the public keys of the sources that sign, as a JWK set (RFC 7517)")
+	a.flags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		conf, err := a.load(c)
+		if err != nil {
+			return err
+		}
+		for _, w := range conf.Warnings {
+			fmt.Fprintln(a.stderr, w)
+		}
+		list := keep(conf.Config, noLog())
+		if *jwks {
+			return a.printKeys(list)
+		}
+		err = a.onceEach(list, func(k *kept) error {
+			if err := k.look(); err != nil {
+				return err
+			}
+			if *fetch {
+				return k.fetch(c.Context())
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return a.print(fmt.Appendf(nil, "%s ok\n", plural(len(list), "token")))
+	}
+	return c
+}
+
+// look finds what would make an attempt fail, without making one.
+func (k *kept) look() error {
+	var errs []error
+	for _, p := range k.places {
+		errs = append(errs, p.Check())
+	}
+	if keys, ok := k.Source.(publicKeys); ok {
+		_, err := keys.PublicKeys()
+		errs = append(errs, err)
+		return errors.Join(errs...)
+	}
+	for _, path := range k.inputs() {
+		if _, err := os.Stat(path); err != nil {
+			errs = append(errs, &daemon.Failure{Class: daemon.ClassUnavailable, Err: err})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fetch asks the source once, and checks what it says as an attempt does.
+func (k *kept) fetch(ctx context.Context) error {
+	timeout := k.Timeout
+	if timeout == 0 {
+		timeout = daemon.DefaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	t, err := k.Source.Token(ctx)
+	if err == nil {
+		_, err = k.Check.Verify(t, time.Now())
+	}
+	return err
+}
+
+func (a *app) printKeys(list []*kept) error {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	errs := make([]error, len(list))
+	for i, k := range list {
+		if keys, ok := k.Source.(publicKeys); ok {
+			var own []json.RawMessage
+			own, errs[i] = keys.PublicKeys()
+			set.Keys = append(set.Keys, own...)
+		}
+	}
+	if err := a.together(list, errs); err != nil {
+		return err
+	}
+	if len(set.Keys) == 0 {
+		return &exit{code: exitOther, err: errors.New("no source signs with a key that has a public side")}
+	}
+	text, err := json.MarshalIndent(set, "", "  ")
+	if err != nil {
+		return &exit{code: exitOther, err: err}
+	}
+	return a.print(append(text, '\n'))
+}

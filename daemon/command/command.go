@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+// Package command is the command line: one file per subcommand. It joins the parts, and is the only package that knows
+// every other one. It decides nothing about tokens.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/renewd/renewd/daemon"
+)
+
+// Exit codes, after sysexits.h.
+const (
+	exitOther       = 1
+	exitUsage       = 64
+	exitUnavailable = 69
+	exitWrite       = 73
+	exitRefused     = 77
+	exitConfig      = 78
+)
+
+// Main runs the command line and returns the exit code. Results go to stdout, everything else to stderr.
+func Main(args []string, stdout, stderr io.Writer) int {
+	a := &app{stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(context.Background())
+	if err == nil {
+		return 0
+	}
+	failure, ok := errors.AsType[*exit](err)
+	if !ok {
+		// What did not come from a command of ours came from reading the command line.
+		failure = &exit{code: exitUsage, err: err, help: "`renewd --help` lists the commands and `renewd COMMAND --help` its flags"}
+	}
+	if failure.err != nil {
+		fmt.Fprintf(stderr, "%v\n", prefixed(failure.err))
+	}
+	if failure.help != "" {
+		fmt.Fprintf(stderr, "  help: %s\n", failure.help)
+	}
+	return failure.code
+}
+
+// prefixed marks a one-line error as ours; the configuration's mistakes say themselves where they come from.
+func prefixed(err error) string {
+	if text := err.Error(); strings.Contains(text, "\n") {
+		return text
+	}
+	return "renewd: " + err.Error()
+}
+
+// app is what all commands share.
+type app struct {
+	stdout, stderr io.Writer
+	from           origin // where the configuration comes from
+}
+
+// exit is an error that knows the exit code. A nil err ends with the code and says nothing.
+type exit struct {
+	code int
+	err  error
+	help string
+}
+
+func (e *exit) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exit) Unwrap() error { return e.err }
+
+// codeOf returns the exit code of a class.
+func codeOf(c daemon.Class) int {
+	switch c {
+	case daemon.ClassConfig:
+		return exitConfig
+	case daemon.ClassRefused:
+		return exitRefused
+	case daemon.ClassWrite:
+		return exitWrite
+	case daemon.ClassThrottled, daemon.ClassUnavailable:
+		return exitUnavailable
+	}
+	return exitOther
+}
+
+// worst returns the code that stands for several failures: the first of 78, 77, 73, 69, 1.
+func worst(codes []int) int {
+	for _, code := range []int{exitConfig, exitRefused, exitWrite, exitUnavailable, exitOther} {
+		if slices.Contains(codes, code) {
+			return code
+		}
+	}
+	return 0
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "renewd",
+		Short: "Keeps service tokens fresh in files",
+		Long: "renewd obtains or signs a token, publishes it atomically to a file, and replaces it before it expires.\n" +
+			"Applications only read the file. Start with `renewd demo`.",
+		SilenceUsage: true, SilenceErrors: true,
+		PersistentPreRunE: fromEnvironment,
+		Args:              cobra.NoArgs,
+		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.AddCommand(a.run(), a.once(), a.demo(), a.check(), a.status(), a.wait(), a.healthcheck(), a.refresh(), a.plan(),
+		a.schema(), a.version())
+	return root
+}
+
+// fromEnvironment gives each flag that was not on the command line the value of its variable: --refresh-at is
+// RENEWD_REFRESH_AT.
+func fromEnvironment(c *cobra.Command, _ []string) error {
+	var errs []error
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		name := variable(f.Name)
+		value, ok := os.LookupEnv(name)
+		if f.Changed || !ok {
+			return
+		}
+		if err := f.Value.Set(value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			return
+		}
+		if f.Annotations == nil {
+			f.Annotations = map[string][]string{}
+		}
+		f.Annotations[byVariable] = nil
+	})
+	return errors.Join(errs...)
+}
+
+// byVariable marks a flag whose value came from its variable.
+const byVariable = "renewd-by-variable"
+
+func given(f *pflag.Flag) bool {
+	_, byVar := f.Annotations[byVariable]
+	return f.Changed || byVar
+}
+
+func variable(flag string) string {
+	return "RENEWD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}

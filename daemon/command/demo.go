@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package command
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	_ "embed"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+//go:embed demo.yaml
+var demoConfig string
+
+const (
+	demoDir    = "renewd-demo"
+	socketRoom = 107 // bytes of a unix socket's path
+)
+
+func (a *app) demo() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "See it work: a throw-away key, one-minute tokens, no configuration",
+		Long: "Sign one-minute tokens with a throw-away key and keep them fresh in ./" + demoDir + "/.\n\n" +
+			"The directory is made if it is missing, and what is in it is used: edit its files while the demo runs.",
+		Args: cobra.NoArgs,
+	}
+	level := c.Flags().String("log-level", "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL")
+	c.Flags().StringVar(&a.from.listen, "listen", "", "`address` of health, metrics and status; outranks status.listen")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := prepareDemo(demoDir); err != nil {
+			return &exit{code: exitWrite, err: fmt.Errorf("prepare the demo: %w", err)}
+		}
+		log, err := newLog(a.stderr, *level)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stdout, demoText, demoDir)
+		a.from.path = filepath.Join(demoDir, "config.yaml")
+		return a.serve(c, log)
+	}
+	return c
+}
+
+const demoText = `renewd keeps the token in ./%[1]s/token fresh. Ctrl-C ends it. In another terminal:
+
+  cat ./%[1]s/token                            the token; read it again in a minute
+  renewd status -c %[1]s/config.yaml           how it is
+  renewd plan -c %[1]s/config.yaml             when it is refreshed, and why then
+  $EDITOR ./%[1]s/config.yaml                  change ttl or refresh: it is obeyed at once
+  rm ./%[1]s/token                             it comes back
+
+`
+
+// prepareDemo writes what is missing in dir.
+func prepareDemo(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	socket, err := filepath.Abs(filepath.Join(dir, "renewd.sock"))
+	if err != nil {
+		return err
+	}
+	if len(socket) > socketRoom || strings.ContainsAny(socket, "\"$") {
+		socket = "" // the demo does without
+	}
+	for name, text := range map[string]string{
+		"signing.pem": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
+		"config.yaml": strings.NewReplacer("DIR", dir, "SOCKET", socket).Replace(demoConfig),
+	} {
+		err := writeNew(filepath.Join(dir, name), text)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}

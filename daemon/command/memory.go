@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package command
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	manyTokens  = 50      // from here on the collector paces itself by the heap, and all processors are used
+	leastMemory = 8 << 20 // below this a memory limit makes the collector run all the time
+	tuneEvery   = time.Minute
+)
+
+// memory keeps the process small rather than fast: it runs in every pod, and works for a millisecond an hour. Without a
+// pace of its own the collector runs when a limit is reached, so nothing wakes an idle process, and what a refresh
+// needed is given back after it. The limit counts the whole runtime and follows it. What the user set by GOGC,
+// GOMEMLIMIT or GOMAXPROCS stays.
+type memory struct {
+	paced bool // by a limit; false: nothing is tuned after the start
+
+	mu   sync.Mutex // guards last
+	last time.Time
+}
+
+// tuneMemory sets up the runtime for this many tokens.
+func tuneMemory(tokens int) *memory {
+	set := func(name string) bool { return os.Getenv(name) != "" }
+	if !set("GOMAXPROCS") && tokens < manyTokens {
+		runtime.GOMAXPROCS(1)
+	}
+	m := &memory{}
+	switch {
+	case set("GOGC") || set("GOMEMLIMIT"):
+	case tokens >= manyTokens:
+		debug.SetGCPercent(50)
+	default:
+		m.paced = true
+		debug.SetGCPercent(-1)
+		debug.SetMemoryLimit(leastMemory)
+	}
+	return m
+}
+
+// rest is called after work: it returns memory to the system and sets the limit anew, at most once a minute.
+func (m *memory) rest() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.paced || time.Since(m.last) < tuneEvery {
+		return
+	}
+	m.last = time.Now()
+	debug.FreeOSMemory()
+	samples := []metrics.Sample{
+		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/gc/heap/live:bytes"},
+	}
+	metrics.Read(samples)
+	total, released, live := samples[0].Value.Uint64(), samples[1].Value.Uint64(), samples[2].Value.Uint64()
+	limit := max(leastMemory, int64(total-released+live))
+	if bound := cgroupLimit(); bound > 0 && limit > bound*6/10 {
+		m.paced = false
+		debug.SetMemoryLimit(math.MaxInt64)
+		debug.SetGCPercent(25)
+		return
+	}
+	debug.SetMemoryLimit(limit)
+}
+
+// cgroupLimit returns the memory limit of the control group (version 2) that the process sees as its own; 0: none.
+func cgroupLimit() int64 {
+	text, err := os.ReadFile("/sys/fs/cgroup/memory.max")
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(string(bytes.TrimSpace(text)), 10, 64)
+	if err != nil {
+		return 0 // "max"
+	}
+	return n
+}

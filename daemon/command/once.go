@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package command
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/renewd/renewd/daemon"
+)
+
+func (a *app) once() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "once",
+		Short: "Publish every token once and exit, for init containers",
+		Long: "Publish every token once and exit.\n\n" +
+			"A good token that is published already is adopted and no issuer is asked. The exit code is 0 only after every token\n" +
+			"was read back from the disk; of several failures it is the first of 78, 77, 73, 69, 1.",
+		Args: cobra.NoArgs,
+	}
+	timeout := c.Flags().Duration("timeout", time.Minute, "give up after this `duration`; until then failed attempts are repeated")
+	force := c.Flags().Bool("force", false, "ask the sources even if good tokens are published")
+	level := c.Flags().String("log-level", "ERROR", "DEBUG, INFO, WARNING, ERROR or CRITICAL")
+	a.flags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		log, err := newLog(a.stderr, *level)
+		if err != nil {
+			return err
+		}
+		conf, err := a.load(c)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(c.Context(), *timeout)
+		defer cancel()
+		list := keep(conf.Config, log)
+		for _, k := range list {
+			k.NoAdopt = *force
+		}
+		return a.onceEach(list, func(k *kept) error { return k.Once(ctx) })
+	}
+	return c
+}
+
+// onceEach does something with every token, a few at a time, and returns one error that stands for all failures.
+func (a *app) onceEach(list []*kept, do func(*kept) error) error {
+	errs := make([]error, len(list))
+	places := make(chan struct{}, 8)
+	var tasks sync.WaitGroup
+	for i, k := range list {
+		tasks.Go(func() {
+			places <- struct{}{}
+			errs[i] = do(k)
+			<-places
+		})
+	}
+	tasks.Wait()
+	return a.together(list, errs)
+}
+
+// together says each failure with its remedy on standard error, and returns the exit code that stands for all.
+func (a *app) together(list []*kept, errs []error) error {
+	var codes []int
+	for i, err := range errs {
+		if err == nil {
+			continue
+		}
+		codes = append(codes, codeOf(daemon.ClassOf(err)))
+		fmt.Fprintf(a.stderr, "renewd: token %s: %v\n", list[i].Name, err)
+		if hint := daemon.HintOf(err); hint != "" {
+			fmt.Fprintf(a.stderr, "  help: %s\n", hint)
+		}
+	}
+	if len(codes) == 0 {
+		return nil
+	}
+	return &exit{code: worst(codes), err: fmt.Errorf("%d of %s failed", len(codes), plural(len(list), "token"))}
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprint(n, " ", noun, "s")
+}

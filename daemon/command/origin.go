@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/renewd/renewd/daemon/config"
+)
+
+// The variables that may carry a whole text where no file can be mounted.
+const (
+	configText  = "RENEWD_CONFIG_YAML"
+	defaultPath = "/etc/renewd/config.yaml"
+)
+
+// origin says where the configuration comes from: a file or a variable, if not the flags of a single token.
+type origin struct {
+	path   string // --config
+	listen string // --listen, which outranks status.listen
+	socket string // --socket, which outranks status.socket
+}
+
+// flags adds the flags that all commands with a configuration have.
+func (a *app) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVarP(&a.from.path, "config", "c", "", "configuration `file` (default "+defaultPath+", if there is one)")
+	f.StringVar(&a.from.listen, "listen", "", "`address` of health, metrics and status; outranks status.listen")
+	f.StringVar(&a.from.socket, "socket", "", "`path` of the admin socket; outranks status.socket")
+	addSingle(f)
+}
+
+// loaded is a configuration and where it came from.
+type loaded struct {
+	*config.Config
+	path string // of the file; empty if there is none
+}
+
+// load reads the configuration from where the command line says.
+func (a *app) load(c *cobra.Command) (*loaded, error) {
+	one := single{flags: c.Flags()}
+	path, text, name, err := a.locate(&one)
+	if err != nil {
+		return nil, err
+	}
+	if path != "" {
+		if text, err = readConfig(path); err != nil {
+			return nil, err
+		}
+		name = path
+	}
+	conf, err := a.parse(name, text)
+	if err != nil {
+		if name == flagsName {
+			err = one.explain(err)
+		}
+		return nil, &exit{code: exitConfig, err: err}
+	}
+	return &loaded{conf, path}, nil
+}
+
+// locate finds the configuration: a path to read, or a text with a name.
+func (a *app) locate(one *single) (path string, text []byte, name string, err error) {
+	fromVariable, hasVariable := os.LookupEnv(configText)
+	switch {
+	case a.from.path != "":
+		path = a.from.path
+	case hasVariable:
+		name, text = configText, []byte(fromVariable)
+	case one.given(false):
+		text, err = one.document()
+		return "", text, flagsName, err
+	default:
+		if _, err := os.Stat(defaultPath); errors.Is(err, fs.ErrNotExist) {
+			return "", nil, "", &exit{
+				code: exitUsage, err: errors.New("no configuration"),
+				help: "give --config FILE, or one token by flags: --sign-key KEY --ttl 30m --out ./token; `renewd demo` needs neither",
+			}
+		}
+		path = defaultPath
+	}
+	if one.given(true) {
+		return "", nil, "", &exit{
+			code: exitUsage, err: errors.New("flags of a single token beside a configuration"),
+			help: "leave out --config, or write what the flags say into the configuration",
+		}
+	}
+	return path, text, name, nil
+}
+
+// parse reads a text, and puts the flags that outrank it in their place.
+func (a *app) parse(name string, text []byte) (*config.Config, error) {
+	conf, err := loader().Load(name, text)
+	if err != nil {
+		return nil, err
+	}
+	if a.from.listen != "" {
+		conf.Status.Listen = a.from.listen
+	}
+	if a.from.socket != "" {
+		conf.Status.Socket = a.from.socket
+	}
+	return conf, nil
+}
+
+// readConfig reads at most a little more than a configuration may have: the rest is the parser's to refuse.
+func readConfig(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err == nil && info.Size() > maxConfig {
+		err = fmt.Errorf("%d bytes are more than the 16 MiB that a configuration may have", info.Size())
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(path)
+	}
+	if err != nil {
+		cause := strings.TrimPrefix(err.Error(), "stat ")
+		return nil, &exit{code: exitConfig, err: fmt.Errorf("read configuration: %s", strings.TrimPrefix(cause, "open "))}
+	}
+	return data, nil
+}
+
+const maxConfig = 16 << 20

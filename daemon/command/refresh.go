@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package command
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/renewd/renewd/daemon/status"
+)
+
+const socketHelp = "add to the configuration: `status: {socket: /run/renewd/renewd.sock}`"
+
+func (a *app) refresh() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "refresh [TOKEN]",
+		Short: "Ask a running daemon to refresh now",
+		Long:  "Ask a running daemon to refresh one token or all now, through its admin socket.",
+		Args:  cobra.MaximumNArgs(1),
+	}
+	a.flags(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		conf, err := a.load(c)
+		if err != nil {
+			return err
+		}
+		if conf.Status.Socket == "" {
+			return &exit{code: exitUsage, err: errors.New("the configuration has no admin socket"), help: socketHelp}
+		}
+		name := ""
+		if len(args) == 1 {
+			name = args[0]
+		}
+		client := status.Client{Socket: conf.Status.Socket}
+		switch err := client.Refresh(c.Context(), name); {
+		case errors.Is(err, status.ErrNoDaemon):
+			return &exit{code: exitUnavailable, err: err}
+		case err != nil:
+			return &exit{code: exitOther, err: err}
+		}
+		return nil
+	}
+	return c
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package command
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+)
+
+func (a *app) run() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Keep tokens fresh until told to stop",
+		Long: "Keep tokens fresh until told to stop.\n\n" +
+			"SIGTERM and SIGINT end it, SIGUSR1 refreshes all tokens now, SIGHUP looks at the configuration now.",
+		Args: cobra.NoArgs,
+	}
+	level := c.Flags().String("log-level", "WARNING", "DEBUG, INFO, WARNING, ERROR or CRITICAL")
+	a.flags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		log, err := newLog(a.stderr, *level)
+		if err != nil {
+			return err
+		}
+		return a.serve(c, log)
+	}
+	return c
+}
+
+// serve reads the configuration and keeps its tokens fresh until a signal says otherwise.
+func (a *app) serve(c *cobra.Command, log *zap.Logger) error {
+	// First of all: until then SIGTERM kills, or as process 1 does nothing.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	conf, err := a.load(c)
+	if err != nil {
+		return err
+	}
+	s := newService(a, log)
+	s.memory = tuneMemory(len(conf.Tokens))
+	ctx, stop := context.WithCancelCause(c.Context())
+	defer stop(nil)
+	if err := s.begin(ctx, conf); err != nil {
+		return err
+	}
+	go s.obey(ctx, signals, stop)
+	return s.run(ctx)
+}
+
+// obey acts on signals until ctx ends.
+func (s *service) obey(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc) {
+	var end <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-end:
+			stop(nil)
+		case got := <-signals:
+			switch got {
+			case syscall.SIGUSR1:
+				s.daemon.Refresh("")
+			case syscall.SIGHUP:
+				s.watcher.Recheck()
+			default:
+				wait := s.keepFor()
+				if end != nil {
+					wait = 0 // told twice
+				}
+				s.log.Info("told to stop", zap.String("signal", got.String()), zap.Duration("keepFor", wait))
+				end = time.After(wait)
+			}
+		}
+	}
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package command
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func (a *app) schema() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "schema",
+		Short: "Print a JSON Schema",
+		Long:  "Print a JSON Schema (draft 2020-12), for editors and for checks before anything runs.",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(&cobra.Command{
+		Use:   "config",
+		Short: "Of the configuration",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			text, err := loader().Schema()
+			if err != nil {
+				return &exit{code: exitOther, err: err}
+			}
+			return a.print(text)
+		},
+	})
+	return c
+}
+
+// print writes a result to standard output.
+func (a *app) print(text []byte) error {
+	if _, err := a.stdout.Write(text); err != nil {
+		return &exit{code: exitOther, err: err}
+	}
+	return nil
+}

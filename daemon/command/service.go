@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package command
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/renewd/renewd/daemon"
+	"github.com/renewd/renewd/daemon/notify"
+	"github.com/renewd/renewd/daemon/status"
+	"github.com/renewd/renewd/watcher"
+)
+
+// service is the running program: what the configuration in force made of the parts.
+type service struct {
+	app     *app
+	root    *zap.Logger
+	log     *zap.Logger // root's area "daemon"
+	board   *board
+	daemon  *daemon.Daemon
+	watcher *watcher.Watcher
+	notify  *notify.Queue
+	server  *status.Server
+	memory  *memory
+
+	ctx   context.Context // of everything that is started
+	tasks sync.WaitGroup
+	fail  context.CancelCauseFunc
+
+	mu    sync.Mutex // guards conf, kept and doors; changes come from one goroutine at a time
+	conf  *loaded
+	kept  []*kept
+	doors map[string]*door // listeners by what they were asked to bind
+}
+
+// door is one bound listener.
+type door struct {
+	*status.Listener
+	stop context.CancelFunc
+}
+
+func newService(a *app, log *zap.Logger) *service {
+	s := &service{app: a, root: log, log: log.Named("daemon"), board: newBoard(), doors: map[string]*door{}}
+	s.daemon = &daemon.Daemon{Log: s.log}
+	s.watcher = &watcher.Watcher{Log: log.Named("watcher"), Observe: s.board.watched}
+	s.notify = &notify.Queue{Log: log.Named("notify"), Observe: func(name, kind string, err error) {
+		result := "success"
+		if err != nil {
+			result = "failure"
+		}
+		s.board.counters.Notify(name, kind, result)
+	}}
+	s.server = &status.Server{
+		Log:      log.Named("status"),
+		Report:   s.board.report,
+		Ready:    func(token string) error { return s.board.ready(token, time.Now()) },
+		Started:  func() error { return s.board.ready("", time.Time{}) },
+		Live:     s.daemon.Live,
+		Counters: s.board.counters,
+		Refresh: func(token string) error {
+			if !s.daemon.Refresh(token) {
+				return fmt.Errorf("token %.64q: %w", token, status.ErrUnknown)
+			}
+			return nil
+		},
+	}
+	return s
+}
+
+// begin puts the first configuration in force. What it cannot bind is an error.
+func (s *service) begin(ctx context.Context, conf *loaded) error {
+	s.ctx, s.fail = context.WithCancelCause(ctx)
+	return s.apply(conf)
+}
+
+// run works until its context ends or a part fails, and returns when all parts are over.
+func (s *service) run(context.Context) error {
+	s.spawn(s.daemon.Run)
+	s.spawn(s.watcher.Run)
+	s.spawn(s.notify.Run)
+	<-s.ctx.Done()
+	cause := context.Cause(s.ctx)
+	s.tasks.Wait()
+	for _, k := range s.kept {
+		k.removeOnExit(s.log)
+	}
+	if errors.Is(cause, context.Canceled) {
+		s.log.Info("stopped")
+		return nil
+	}
+	return &exit{code: exitOther, err: cause}
+}
+
+// spawn runs a part. Its error ends all others.
+func (s *service) spawn(part func(context.Context) error) {
+	s.tasks.Go(func() {
+		if err := part(s.ctx); err != nil {
+			s.fail(err)
+		}
+	})
+}
+
+// apply puts a configuration in force, whole or not at all:
+//
+//  1. bind the new listeners: only this can fail
+//  2. watch the files, so that no change after this is lost
+//  3. run the Keepers: those that did not change go on
+//  4. close the listeners that are no longer asked for
+func (s *service) apply(conf *loaded) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	opened, err := s.open(conf)
+	if err != nil {
+		return err
+	}
+	old := map[string]*kept{}
+	for _, k := range s.kept {
+		old[k.Name] = k
+	}
+	list := keep(conf.Config, s.root)
+	keepers := make([]*daemon.Keeper, len(list))
+	for i, k := range list {
+		if before := old[k.Name]; before != nil && before.conf.Fingerprint == k.conf.Fingerprint {
+			list[i] = before
+		} else {
+			k.Observe = s.observer(k)
+		}
+		keepers[i] = list[i].Keeper
+	}
+	generation := uint64(1)
+	if s.conf != nil {
+		generation = s.board.configuration().Generation + 1
+	}
+	s.board.set(list, status.Loaded{
+		Path: conf.path, SHA256: conf.SHA256, Generation: generation, LastReloadSuccessful: true, LastReload: time.Now().Round(0),
+	})
+	s.conf, s.kept = conf, list
+	s.watcher.Set(s.files())
+	s.daemon.Set(keepers)
+	s.swap(conf, opened)
+	return nil
+}
+
+// observer tells everybody who is to know what became of an attempt.
+func (s *service) observer(k *kept) func(daemon.Event) {
+	return func(e daemon.Event) {
+		s.board.observe(e)
+		if e.Kind == daemon.Published && len(k.conf.Notify) > 0 {
+			s.notify.Post(e.Name, k.note(e.Token), k.conf.Notify)
+		}
+		s.memory.rest()
+	}
+}
+
+// files returns what is to be watched: the configuration, what sources read, and what is published.
+func (s *service) files() []watcher.File {
+	var files []watcher.File
+	if s.conf.path != "" {
+		files = append(files, watcher.File{Path: s.conf.path, Changed: s.reload})
+	}
+	for _, k := range s.kept {
+		for _, path := range k.inputs() {
+			files = append(files, watcher.File{Path: path, Known: true, Changed: func([]byte, error) error {
+				k.Trigger(daemon.TriggerInput)
+				return nil
+			}})
+		}
+		for _, path := range k.paths() {
+			files = append(files, watcher.File{Path: path, Poll: time.Minute, Known: true, Event: func() { k.Trigger(daemon.TriggerPublished) }})
+		}
+	}
+	return files
+}
+
+// reload puts what the configuration file holds now in force. Whatever is wrong with it, the last good one stays.
+func (s *service) reload(data []byte, err error) error {
+	log := s.root.Named("config")
+	if err != nil {
+		s.board.reloaded("unreadable", err)
+		log.Error("configuration unreadable", zap.Error(err))
+		return nil
+	}
+	before := s.board.configuration()
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) == before.SHA256 {
+		if !before.LastReloadSuccessful {
+			s.board.reloaded("unchanged", nil)
+			log.Info("configuration is again the one in force")
+		}
+		return nil
+	}
+	s.mu.Lock()
+	path := s.conf.path
+	s.mu.Unlock()
+	conf, err := s.app.parse(path, data)
+	if err != nil {
+		s.board.reloaded("invalid", err)
+		log.Error("configuration invalid, the last good one stays in force", zap.Error(err))
+		return nil
+	}
+	if err := s.apply(&loaded{conf, path}); err != nil {
+		s.board.reloaded("apply_failed", err)
+		log.Error("configuration not applied, the last good one stays in force", zap.Error(err))
+		return err // asked again at the next poll
+	}
+	s.board.reloaded("applied", nil)
+	log.Info("configuration reloaded", zap.Int("tokens", len(conf.Tokens)), zap.String("sha256", conf.SHA256))
+	return nil
+}
+
+// open binds what the configuration asks for and is not bound yet. If one cannot be bound none is.
+func (s *service) open(conf *loaded) (map[string]*status.Listener, error) {
+	opened := map[string]*status.Listener{}
+	bind := func(key, at string, listen func(string) (*status.Listener, error)) error {
+		if at == "" || s.doors[key] != nil {
+			return nil
+		}
+		l, err := listen(at)
+		if err == nil {
+			opened[key] = l
+		}
+		return err
+	}
+	err := bind("tcp "+conf.Status.Listen, conf.Status.Listen, s.server.TCP)
+	if err == nil {
+		err = bind("unix "+conf.Status.Socket, conf.Status.Socket, s.server.Socket)
+	}
+	if err == nil {
+		return opened, nil
+	}
+	for _, l := range opened {
+		_ = l.Close() // it never served
+	}
+	return nil, &exit{code: exitConfig, err: err, help: "choose another status.listen or status.socket, or stop what holds it"}
+}
+
+// swap serves what was opened and closes what is no longer asked for.
+func (s *service) swap(conf *loaded, opened map[string]*status.Listener) {
+	for key, l := range opened {
+		ctx, stop := context.WithCancel(s.ctx)
+		s.doors[key] = &door{l, stop}
+		s.spawn(func(context.Context) error { return l.Serve(ctx) })
+		s.log.Info("listening", zap.String("address", l.Addr()))
+	}
+	for key, d := range s.doors {
+		if key != "tcp "+conf.Status.Listen && key != "unix "+conf.Status.Socket {
+			d.stop()
+			delete(s.doors, key)
+		}
+	}
+}
+
+func (s *service) keepFor() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conf.Shutdown.KeepFor
+}
+
+// note is what consumers of a token are told: everything but the token.
+func (k *kept) note(t daemon.Token) notify.Note {
+	path, err := filepath.Abs(k.paths()[0])
+	if err != nil {
+		path = k.paths()[0]
+	}
+	return notify.Note{Name: k.Name, Path: path, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Digest: t.Digest()[:8]}
+}
+
+// removeOnExit removes what was published, if the configuration asks for it.
+func (k *kept) removeOnExit(log *zap.Logger) {
+	if !k.conf.RemoveOnExit {
+		return
+	}
+	for _, p := range k.places {
+		if err := p.Remove(context.Background()); err != nil {
+			log.Error("published token not removed", zap.String("token", k.Name), zap.Error(err))
+		}
+	}
+}
