@@ -45,6 +45,7 @@ var plan = map[string][]string{
 	"daemon/notify":              {"daemon", "daemon/process"},
 	"daemon/status":              {},
 	"watcher":                    {},
+	"watcher/logpolicy":          {"daemon/config/strict"},
 }
 
 // onlyIn names the folders that may import a library from outside, for libraries that are kept in one place.

@@ -102,7 +102,7 @@ func prepared(ts *testscript.TestScript, args []string) *exec.Cmd {
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Args[0] = args[0]
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "WORK", "HOME", "PORT"} {
+	for _, name := range []string{"PATH", "WORK", "HOME", "PORT", "PLANTED"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	if nobody && os.Getuid() == 0 {

@@ -91,9 +91,8 @@ func week(t *testing.T, random *rand.Rand) {
 func TestPanicStaysInItsKeeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := newBench(t, source(func(context.Context) (daemon.Token, error) {
-			var none map[string]int
-			none["x"] = 1
-			return daemon.Token{}, nil
+			none := []daemon.Token{}
+			return none[len(none)], nil
 		}))
 		good := newBench(t, &issuer{life: 2 * time.Minute})
 		good.Name = "good"

@@ -104,7 +104,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.look(ctx)
 		}
 		if !k.now().Before(k.next) {
-			k.attempt(ctx)
+			_ = k.attempt(ctx) // it reports its error, and has planned the next attempt
 		}
 		timer.Reset(k.wait())
 	}

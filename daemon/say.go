@@ -14,7 +14,10 @@ import (
 func (k *Keeper) say(e Event) {
 	fields := []zap.Field{zap.String("token", k.Name), zap.String("trigger", e.Trigger), zap.Time("next", e.Next)}
 	if !k.current.none() {
-		fields = append(fields, zap.String("digest", k.current.String()), zap.Time("expiresAt", k.current.ExpiresAt))
+		fields = append(fields, zap.String("digest", k.current.String()))
+		if !k.current.ExpiresAt.IsZero() {
+			fields = append(fields, zap.Time("expiresAt", k.current.ExpiresAt))
+		}
 	}
 	log := k.log()
 	switch e.Kind {

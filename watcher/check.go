@@ -182,7 +182,7 @@ func (e *entry) replaced(f finding) bool {
 }
 
 // again waits for the next of the delays, in milliseconds. It reports true when they are used up.
-func (l *loop) again(e *entry, p phase, now time.Time, delays ...time.Duration) bool {
+func (l *loop) again(e *entry, p phase, now time.Time, delays ...int) bool {
 	switch {
 	case e.phase != p:
 		e.phase, e.tries = p, 0
@@ -195,7 +195,7 @@ func (l *loop) again(e *entry, p phase, now time.Time, delays ...time.Duration) 
 	if e.tries == len(delays) {
 		return true
 	}
-	e.until = now.Add(delays[e.tries] * time.Millisecond)
+	e.until = now.Add(time.Duration(delays[e.tries]) * time.Millisecond)
 	l.pend(e, e.until, now)
 	return false
 }

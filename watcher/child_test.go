@@ -69,7 +69,7 @@ func TestPermissions(t *testing.T) { // W17, W23
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
 	write(t, path, "one")
-	w, r, s := polling(t, path, "one", 300*time.Millisecond)
+	_, r, s := polling(t, path, "one", 300*time.Millisecond)
 	must(t, os.Chmod(path, 0))
 	r.wants(t, time.Second, "one", "unreadable")
 	if !errors.Is(r.lastErr(), fs.ErrPermission) {
@@ -84,7 +84,7 @@ func TestPermissions(t *testing.T) { // W17, W23
 	path = filepath.Join(closed, "file")
 	write(t, path, "one")
 	must(t, os.Chmod(closed, 0o111))
-	w, r, s = polling(t, path, "one", 300*time.Millisecond)
+	w, r, s := polling(t, path, "one", 300*time.Millisecond)
 	if st := s.reaches(t, path, Degraded, time.Second); !errors.Is(st.Cause, unix.EACCES) {
 		t.Errorf("cause %v, want EACCES", st.Cause)
 	}

@@ -237,7 +237,7 @@ func (l *loop) poll() time.Duration {
 
 // tick returns the first poll of e after now.
 func (l *loop) tick(e *entry, now time.Time) time.Time {
-	return l.epoch.Add((now.Sub(l.epoch)/e.poll + 1) * e.poll)
+	return l.epoch.Add(now.Sub(l.epoch).Truncate(e.poll) + e.poll)
 }
 
 // agenda is a heap of entries, the earliest first.

@@ -66,34 +66,39 @@ const (
 // eventless returns an error that names the file system of dir if changes made elsewhere, by another host or by the
 // kernel itself, give no events there.
 func eventless(dir string) error {
+	if name := eventlessName(dir); name != "" {
+		return fmt.Errorf("watch %q: %s gives no events", dir, name)
+	}
+	return nil
+}
+
+// eventlessName returns the name for eventless, or "".
+func eventlessName(dir string) string {
 	var st unix.Statfs_t
 	if err := ignoringEINTR(func() error { return unix.Statfs(dir, &st) }); err != nil {
-		return nil // adding the watch will say what is wrong
+		return "" // adding the watch will say what is wrong
 	}
-	var name string
 	switch uint32(st.Type) { // the type of the field differs by architecture; SMB's numbers have the highest bit set
 	case unix.NFS_SUPER_MAGIC:
-		name = "nfs"
+		return "nfs"
 	case unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC:
-		name = "smb"
+		return "smb"
 	case unix.FUSE_SUPER_MAGIC:
-		name = "fuse"
+		return "fuse"
 	case unix.V9FS_MAGIC:
-		name = "9p"
+		return "9p"
 	case unix.PROC_SUPER_MAGIC:
-		name = "proc"
+		return "proc"
 	case unix.SYSFS_MAGIC:
-		name = "sysfs"
+		return "sysfs"
 	case unix.AFS_SUPER_MAGIC, unix.AFS_FS_MAGIC, unix.CODA_SUPER_MAGIC, unix.OCFS2_SUPER_MAGIC:
-		name = "a network file system"
+		return "a network file system"
 	case magicCeph:
-		name = "ceph"
+		return "ceph"
 	case magicLustre:
-		name = "lustre"
+		return "lustre"
 	case magicGPFS:
-		name = "gpfs"
-	default:
-		return nil
+		return "gpfs"
 	}
-	return fmt.Errorf("watch %q: %s gives no events", dir, name)
+	return ""
 }

@@ -4,6 +4,7 @@
 package watcher
 
 import (
+	"errors"
 	"io/fs"
 	"strings"
 
@@ -92,7 +93,7 @@ func statID(path string) (fileID, error) {
 
 func ignoringEINTR(f func() error) error {
 	for {
-		if err := f(); err != unix.EINTR {
+		if err := f(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

@@ -22,6 +22,12 @@ type publicKeys interface {
 	PublicKeys() ([]json.RawMessage, error)
 }
 
+// doubtful is implemented by a source whose configuration may be right and probably is not.
+type doubtful interface {
+	// Doubts says what is probably not meant, given the files that the token is published to.
+	Doubts(published []string) []string
+}
+
 func (a *app) check() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
@@ -42,6 +48,11 @@ func (a *app) check() *cobra.Command {
 			fmt.Fprintln(a.stderr, w)
 		}
 		list := keep(conf.Config, noLog())
+		for _, k := range list {
+			if d, ok := k.Source.(doubtful); ok {
+				a.warn(k, d.Doubts(k.paths()))
+			}
+		}
 		if *jwks {
 			return a.printKeys(list)
 		}
@@ -50,7 +61,9 @@ func (a *app) check() *cobra.Command {
 				return err
 			}
 			if *fetch {
-				return k.fetch(c.Context())
+				notices, err := k.fetch(c.Context())
+				a.warn(k, notices)
+				return err
 			}
 			return nil
 		})
@@ -81,8 +94,15 @@ func (k *kept) look() error {
 	return errors.Join(errs...)
 }
 
+// warn says what is noticed without being wrong.
+func (a *app) warn(k *kept, notices []string) {
+	for _, n := range notices {
+		fmt.Fprintf(a.stderr, "token %s: warning: %s\n", k.Name, n)
+	}
+}
+
 // fetch asks the source once, and checks what it says as an attempt does.
-func (k *kept) fetch(ctx context.Context) error {
+func (k *kept) fetch(ctx context.Context) ([]string, error) {
 	timeout := k.Timeout
 	if timeout == 0 {
 		timeout = daemon.DefaultTimeout
@@ -90,10 +110,11 @@ func (k *kept) fetch(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	t, err := k.Source.Token(ctx)
-	if err == nil {
-		_, err = k.Check.Verify(t, time.Now())
+	if err != nil {
+		return nil, err
 	}
-	return err
+	notices, err := k.Check.Verify(t, time.Now())
+	return append(t.Notices, notices...), err
 }
 
 func (a *app) printKeys(list []*kept) error {

@@ -26,29 +26,34 @@ const (
 // needed is given back after it. The limit counts the whole runtime and follows it. What the user set by GOGC,
 // GOMEMLIMIT or GOMAXPROCS stays.
 type memory struct {
-	paced bool // by a limit; false: nothing is tuned after the start
-
-	mu   sync.Mutex // guards last
-	last time.Time
+	mu    sync.Mutex // guards the others
+	paced bool       // by a limit; false: nothing is done after work
+	last  time.Time
 }
 
-// tuneMemory sets up the runtime for this many tokens.
-func tuneMemory(tokens int) *memory {
+// fit sets up the runtime for this many tokens.
+func (m *memory) fit(tokens int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	set := func(name string) bool { return os.Getenv(name) != "" }
-	if !set("GOMAXPROCS") && tokens < manyTokens {
-		runtime.GOMAXPROCS(1)
+	many := tokens >= manyTokens
+	if !set("GOMAXPROCS") {
+		if many {
+			runtime.SetDefaultGOMAXPROCS()
+		} else {
+			runtime.GOMAXPROCS(1)
+		}
 	}
-	m := &memory{}
-	switch {
-	case set("GOGC") || set("GOMEMLIMIT"):
-	case tokens >= manyTokens:
+	if set("GOGC") || set("GOMEMLIMIT") {
+		return
+	}
+	if m.paced = !many; many {
 		debug.SetGCPercent(50)
-	default:
-		m.paced = true
+		debug.SetMemoryLimit(math.MaxInt64)
+	} else {
 		debug.SetGCPercent(-1)
 		debug.SetMemoryLimit(leastMemory)
 	}
-	return m
 }
 
 // rest is called after work: it returns memory to the system and sets the limit anew, at most once a minute.

@@ -45,7 +45,6 @@ func (a *app) serve(c *cobra.Command, log *zap.Logger) error {
 		return err
 	}
 	s := newService(a, log)
-	s.memory = tuneMemory(len(conf.Tokens))
 	ctx, stop := context.WithCancelCause(c.Context())
 	defer stop(nil)
 	if err := s.begin(ctx, conf); err != nil {

@@ -31,7 +31,7 @@ type service struct {
 	watcher *watcher.Watcher
 	notify  *notify.Queue
 	server  *status.Server
-	memory  *memory
+	memory  memory
 
 	ctx   context.Context // of everything that is started
 	tasks sync.WaitGroup
@@ -127,6 +127,7 @@ func (s *service) apply(conf *loaded) error {
 	for _, k := range s.kept {
 		old[k.Name] = k
 	}
+	s.memory.fit(len(conf.Tokens))
 	list := keep(conf.Config, s.root)
 	keepers := make([]*daemon.Keeper, len(list))
 	for i, k := range list {
@@ -142,7 +143,7 @@ func (s *service) apply(conf *loaded) error {
 		generation = s.board.configuration().Generation + 1
 	}
 	s.board.set(list, status.Loaded{
-		Path: conf.path, SHA256: conf.SHA256, Generation: generation, LastReloadSuccessful: true, LastReload: time.Now().Round(0),
+		Path: absolute(conf.path), SHA256: conf.SHA256, Generation: generation, LastReloadSuccessful: true, LastReload: time.Now().Round(0),
 	})
 	s.conf, s.kept = conf, list
 	s.watcher.Set(s.files())
@@ -267,11 +268,15 @@ func (s *service) keepFor() time.Duration {
 
 // note is what consumers of a token are told: everything but the token.
 func (k *kept) note(t daemon.Token) notify.Note {
-	path, err := filepath.Abs(k.paths()[0])
-	if err != nil {
-		path = k.paths()[0]
+	return notify.Note{Name: k.Name, Path: absolute(k.paths()[0]), IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Digest: t.Digest()[:8]}
+}
+
+// absolute returns the path as another process can use it; "" stays.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil && path != "" {
+		return abs
 	}
-	return notify.Note{Name: k.Name, Path: path, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Digest: t.Digest()[:8]}
+	return path
 }
 
 // removeOnExit removes what was published, if the configuration asks for it.

@@ -62,7 +62,7 @@ func fromFiles(conf *loaded) status.Report {
 	r := status.Report{
 		Time:          time.Now().Round(0),
 		Process:       status.Process{Version: version()},
-		Configuration: status.Loaded{Path: conf.path, SHA256: conf.SHA256},
+		Configuration: status.Loaded{Path: absolute(conf.path), SHA256: conf.SHA256},
 	}
 	for _, k := range keep(conf.Config, noLog()) {
 		r.Tokens = append(r.Tokens, k.describe(r.Time))

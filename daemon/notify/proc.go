@@ -16,7 +16,7 @@ import (
 // byName sends the signal to every process of the name but renewd itself.
 //
 // Between reading a name and sending a signal a process can end and another get its number. So each process is held
-// first (os.FindProcess opens a pidfd where the kernel has them, pidfd_open(2)), looked at second, and signalled
+// first (os.FindProcess opens a pidfd where the kernel has them, pidfd_open(2)), looked at second, and signaled
 // through what is held: a number that was used again in between leads nowhere.
 func (s *signaler) byName() error {
 	entries, err := os.ReadDir("/proc")

@@ -167,7 +167,7 @@ func TestZombieIsNoConsumer(t *testing.T) {
 	t.Error("a zombie was told")
 }
 
-// Another user's process is found but may not be signalled; that has a remedy of its own. The sender is a copy of the
+// Another user's process is found but may not be signaled; that has a remedy of its own. The sender is a copy of the
 // test binary, because the directory of the original is closed to other users. Nobody but root can have a process of
 // another user: TestPermissionHasARemedy stands in elsewhere.
 func TestForeignProcessIsAnErrorWithARemedy(t *testing.T) {

@@ -41,11 +41,11 @@ func Kinds() map[string]Kind {
 }
 
 // kind makes a Kind of a package's Default and New.
-func kind[C any, S daemon.Source](def func() C, make func(C) (S, error)) Kind {
+func kind[C any, S daemon.Source](def func() C, create func(C) (S, error)) Kind {
 	return Kind{
 		Default: func() any { return new(def()) },
 		New: func(config any, _ Context) (daemon.Source, error) {
-			s, err := make(*config.(*C))
+			s, err := create(*config.(*C))
 			if err != nil {
 				return nil, err
 			}

@@ -159,7 +159,7 @@ func TestLoopbackRefusesForeignHostNames(t *testing.T) {
 		"localhost.": false, "2130706433": false, "0x7f.1": false,
 	} {
 		for loopback, want := range map[bool]bool{true: allowed, false: true} {
-			request := httptest.NewRequest("GET", "/status", nil)
+			request := httptest.NewRequest(http.MethodGet, "/status", nil)
 			request.Host = host
 			recorder := httptest.NewRecorder()
 			s.public(loopback).ServeHTTP(recorder, request)

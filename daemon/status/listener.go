@@ -47,7 +47,8 @@ type Listener struct {
 
 // TCP binds addr, such as "127.0.0.1:9736", for probes, metrics and status. Nothing can be ordered there.
 func (s *Server) TCP(addr string) (*Listener, error) {
-	inner, err := net.Listen("tcp", addr)
+	var config net.ListenConfig
+	inner, err := config.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("status listener: %w", err)
 	}

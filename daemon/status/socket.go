@@ -79,7 +79,8 @@ func removeStale(path string) error {
 	case found.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("admin socket %q: there is something else (%s), which renewd does not replace", quotable(path), found.Mode())
 	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(context.Background(), "unix", path)
 	switch {
 	case err == nil:
 		_ = conn.Close()

@@ -24,7 +24,7 @@ var ErrUnknown = errors.New("unknown name")
 
 // Server answers requests by calling its functions. Report, Ready, Live, Started and Log must be set; the others may be nil.
 //
-// All functions are called from any goroutine, several at once, and should return within a second: they are not cancelled
+// All functions are called from any goroutine, several at once, and should return within a second: they are not canceled
 // when a client goes away. The text of their errors is shown to clients, one line per problem, so it names the token and
 // holds no secret. The fields must not change after TCP or Socket was called.
 type Server struct {

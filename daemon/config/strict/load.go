@@ -29,7 +29,7 @@ func (d *Document) load() *yaml.Node {
 		return nil
 	}
 	var first, second yaml.Node
-	if err := loader.Load(&first); err == io.EOF {
+	if err := loader.Load(&first); errors.Is(err, io.EOF) {
 		d.add(span{line: 1, column: 1}, "", Mistake{Rule: RuleRoot, Problem: "the document is empty"})
 		return nil
 	} else if err != nil {
@@ -40,7 +40,7 @@ func (d *Document) load() *yaml.Node {
 		d.add(span{line: second.Line, column: second.Column, width: 3}, "",
 			Mistake{Rule: RuleDocuments, Problem: "a second document begins here", Help: "only one document is read"})
 		return nil
-	} else if err != io.EOF {
+	} else if !errors.Is(err, io.EOF) {
 		d.syntax(err)
 		return nil
 	}

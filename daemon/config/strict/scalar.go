@@ -184,7 +184,7 @@ func (v Value) decodeInt(into reflect.Value) {
 	if !ok {
 		return
 	}
-	if _, real := parsed.(float64); real {
+	if _, fraction := parsed.(float64); fraction {
 		v.wants("a whole number")
 		return
 	}

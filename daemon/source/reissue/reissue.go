@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/renewd/renewd/daemon"
@@ -27,6 +28,15 @@ var (
 type Source struct {
 	config Config
 	key    keyfile.File
+}
+
+// Doubts says what is probably not meant: re-issuing over and over a token that renewd does not replace itself.
+func (s *Source) Doubts(published []string) []string {
+	if slices.Contains(published, s.config.TokenFile) {
+		return nil
+	}
+	return []string{fmt.Sprintf("tokenFile %q is not published by renewd: unless another program writes it, nothing can be re-issued from its exp and grace (%v) on",
+		s.config.TokenFile, s.config.Grace)}
 }
 
 // New checks the text of c and opens nothing. The error joins a *daemon.FieldError for each mistake.

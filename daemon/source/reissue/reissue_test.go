@@ -261,7 +261,7 @@ func TestTokenFileThatFeedsItself(t *testing.T) {
 		if _, err := jwt.Parse(string(text), func(*jwt.Token) (any, error) { return []byte(secret32), nil }, jwt.WithExpirationRequired()); err != nil {
 			t.Errorf("golang-jwt: %v", err)
 		}
-		parsed, err := jose.ParseSigned(string(text), []jose.SignatureAlgorithm{jose.HS256})
+		parsed, err := jose.ParseSignedCompact(string(text), []jose.SignatureAlgorithm{jose.HS256})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -267,7 +267,7 @@ func TestOthersVerifyTokens(t *testing.T) {
 	if err != nil {
 		t.Errorf("golang-jwt: %v", err)
 	}
-	signed, err := jose.ParseSigned(text, []jose.SignatureAlgorithm{jose.ES256})
+	signed, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,12 @@ func TestContract(t *testing.T) {
 	absent := good
 	absent.KeyFile += ".absent"
 	fails("no key file", daemon.ClassConfig, absent)
-	secrets := append(strings.Split(text, "\n")[1:3], secret32[1:], key.D.String(), key.D.Text(16))
+	scalar, err := key.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := new(big.Int).SetBytes(scalar)
+	secrets := append(strings.Split(text, "\n")[1:3], secret32[1:], d.String(), d.Text(16))
 	contract.Test(t, contract.Case{Source: source(t, good), Inputs: []string{good.KeyFile, good.CertFile}, Failing: failing, Secrets: secrets})
 	hmac := configured(t, "HS256", secret32+"\n", nil) // with a notice
 	contract.Test(t, contract.Case{Source: source(t, hmac), Inputs: []string{hmac.KeyFile}, Secrets: []string{secret32}})

@@ -15,18 +15,22 @@ const MountHint = "mount its directory instead of the single file: no subPath, n
 // CheckMount returns a Refusal if path is a mount point: a rename onto it would fail. Where the system does not tell, it
 // returns nil.
 func CheckMount(path string) error {
+	if isMountPoint(path) {
+		return &Refusal{Text: "it is a mount point, which cannot be replaced", Hint: MountHint}
+	}
+	return nil
+}
+
+func isMountPoint(path string) bool {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return nil
+		return false
 	}
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err == nil {
 		dir, err = filepath.EvalSymlinks(dir)
 	}
-	if err != nil || !mounted(string(table), filepath.Join(dir, filepath.Base(path))) {
-		return nil
-	}
-	return &Refusal{Text: "it is a mount point, which cannot be replaced", Hint: MountHint}
+	return err == nil && mounted(string(table), filepath.Join(dir, filepath.Base(path)))
 }
 
 // mounted reports whether one of the mounts in table, which has the form that proc_pid_mountinfo(5) describes, is at path.

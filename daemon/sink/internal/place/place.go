@@ -124,7 +124,7 @@ func (d *Dir) Read(name string) ([]byte, fs.FileInfo, error) {
 	}
 	data := make([]byte, info.Size())
 	n, err := io.ReadFull(f, data)
-	if err == io.EOF || err == io.ErrUnexpectedEOF { // cut short since the look at its size
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // cut short since the look at its size
 		err = nil
 	}
 	return data[:n], info, err
@@ -188,11 +188,11 @@ func (d *Dir) Link(name, temp, target string) error {
 
 // swap makes something under a temporary name and renames it to name. A starting process may take a temporary file for a
 // leftover and remove it: then it is made again.
-func (d *Dir) swap(name, temp string, make func(temp string) error) error {
+func (d *Dir) swap(name, temp string, build func(temp string) error) error {
 	var err error
 	for range Attempts {
 		t := temp + Random()
-		if err = make(t); err == nil {
+		if err = build(t); err == nil {
 			if err = d.root.Rename(t, name); err != nil {
 				_ = d.root.Remove(t)
 			}

@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -114,7 +115,7 @@ func verifies(t *testing.T, f File, signed string) {
 	if !k.IsPublic() || !k.Valid() || k.Algorithm != f.Algorithm || k.Use != "sig" {
 		t.Errorf("published %s", published[0])
 	}
-	parsed, err := jose.ParseSigned(signed, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(f.Algorithm)})
+	parsed, err := jose.ParseSignedCompact(signed, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(f.Algorithm)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +279,7 @@ func TestKeysArePrintedWithoutSecrets(t *testing.T) {
 		secrets []any
 	}{
 		"HS256": {secret32, []any{secret32, []byte(secret32)}},
-		"ES256": {pkcs8("P-256"), []any{ec.D, must(ec.Bytes())}},
+		"ES256": {pkcs8("P-256"), []any{new(big.Int).SetBytes(must(ec.Bytes())), must(ec.Bytes())}},
 		"RS256": {pkcs8("RSA"), []any{er.D, er.Primes[0], er.Primes[1]}},
 		"EdDSA": {pkcs8("Ed25519"), []any{ed.Seed()}},
 	} {
