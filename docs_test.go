@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestDocumentedCommandsAreRun looks for every command of the documents in the scripts and in the gate, so that none is
+// shown which nobody runs.
+func TestDocumentedCommandsAreRun(t *testing.T) {
+	run := commandsThatAreRun(t)
+	documents, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, name := range append(documents, "README.md", "CONTRIBUTING.md", "ARCHITECTURE.md") {
+		for _, command := range documented(t, name) {
+			found++
+			if !isRun(command, run) {
+				t.Errorf("%s shows a command that no script runs: %s", name, command)
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d commands found in the documents", found)
+	}
+}
+
+// documented returns the commands of a document: the lines of its sh blocks, and what stands as `renewd …` in a text.
+func documented(t *testing.T, name string) (commands []string) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inline := regexp.MustCompile("`(renewd [a-z-]+ [^`]+)`")
+	block := ""
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case strings.HasPrefix(line, "```"):
+			if block == "" {
+				block = line
+			} else {
+				block = ""
+			}
+		case block == "```sh" && strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "#"):
+			commands = append(commands, strings.TrimSpace(line))
+		case block == "":
+			for _, m := range inline.FindAllStringSubmatch(line, -1) {
+				if m[1] == strings.ToLower(m[1]) { // capitals stand for what a reader fills in
+					commands = append(commands, m[1])
+				}
+			}
+		}
+	}
+	return commands
+}
+
+func commandsThatAreRun(t *testing.T) (lines []string) {
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	verb := regexp.MustCompile(`^(! )?(exec|until|exits [0-9]+( -nobody)?) `)
+	for _, name := range append(files, ".ci/run") {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			line = strings.TrimSpace(line)
+			line = verb.ReplaceAllString(line, "")
+			lines = append(lines, strings.ReplaceAll(line, "go test -race ", "go test "))
+		}
+	}
+	return lines
+}
+
+// isRun reports whether one of the lines begins with the command.
+func isRun(command string, lines []string) bool {
+	command = strings.Replace(command, "go run . ", "renewd ", 1)
+	for _, line := range lines {
+		if line == command || strings.HasPrefix(line, command+" ") {
+			return true
+		}
+	}
+	return false
+}
