@@ -5,13 +5,16 @@ package command
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -65,6 +68,7 @@ func (m *memory) rest() {
 	}
 	m.last = time.Now()
 	debug.FreeOSMemory()
+	forgetProgram()
 	samples := []metrics.Sample{
 		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/gc/heap/live:bytes"},
 	}
@@ -78,6 +82,33 @@ func (m *memory) rest() {
 		return
 	}
 	debug.SetMemoryLimit(limit)
+}
+
+// forgetProgram drops the pages of the program itself from the process. They stay in the page cache, and the few that are
+// needed again come back by a minor fault; most were only needed to start. A part that the loader has written to (Anonymous
+// in proc_pid_smaps(5), as in position independent programs) would lose that, and is left alone.
+func forgetProgram() {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return
+	}
+	parts, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		return
+	}
+	var low, high uintptr // of the part that the lines are about; zero: not the program, or writable
+	for line := range strings.Lines(string(parts)) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) >= 5 && len(fields[1]) == 4:
+			low, high = 0, 0
+			if len(fields) == 6 && fields[5] == self && fields[1][1] == '-' {
+				_, _ = fmt.Sscanf(fields[0], "%x-%x", &low, &high) // zero if it cannot be read
+			}
+		case len(fields) == 3 && fields[0] == "Anonymous:" && fields[1] == "0" && low < high:
+			_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, low, high-low, syscall.MADV_DONTNEED)
+		}
+	}
 }
 
 // cgroupLimit returns the memory limit of the control group (version 2) that the process sees as its own; 0: none.
