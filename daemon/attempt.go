@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -22,9 +23,9 @@ type Remote interface {
 
 // attempt makes the attempt that is due, unless an issuer's Retry-After holds it back, and plans the next one:
 //
-//  1. wait for one of the few places for attempts in flight
-//  2. take the token that is still to be published, or ask the Source within Timeout
-//  3. check it
+//  1. wait for one of the few places of its issuer for attempts in flight
+//  2. ask the Source within Timeout, and go on healing meanwhile
+//  3. check the answer
 //  4. publish it
 //  5. plan, and report
 func (k *Keeper) attempt(ctx context.Context) error {
@@ -38,21 +39,22 @@ func (k *Keeper) attempt(ctx context.Context) error {
 	}
 	defer release()
 
-	trigger, start := k.reason, k.now()
-	began := time.Now()
-	k.attempted = start
-	h, err := k.obtain(ctx, trigger)
+	trigger, start, began := k.reason, k.now(), time.Now()
+	k.attempted, k.reason, k.busy = start, TriggerSchedule, true
+	t, err := k.ask(ctx)
+	k.busy = false
 	if err != nil && ctx.Err() != nil {
+		k.reason = trigger
 		return err // told to stop: nothing is known about the issuer
+	}
+	var h held
+	if err == nil {
+		h, err = k.accept(t)
 	}
 	kind := Failed
 	if err == nil {
 		kind, err = k.publish(ctx, h)
-	}
-	if err == nil {
-		k.succeed(kind)
 	} else {
-		kind = Failed
 		k.fail(err)
 	}
 	k.report(Event{Kind: kind, Trigger: trigger, Err: err, Start: start, Took: time.Since(began)})
@@ -62,11 +64,16 @@ func (k *Keeper) attempt(ctx context.Context) error {
 // hold returns how long the attempt that is due must wait because its issuer asked for patience.
 func (k *Keeper) hold() time.Duration {
 	now := k.now()
-	until := k.retryAt
-	if r, ok := k.Source.(Remote); ok {
-		until = later(until, k.shared.patience(r.Endpoint()))
-	}
+	until := later(k.retryAt, k.shared.patience(k.endpoint()))
 	return k.Policy.Hold(now, k.current.life(), until, k.attempted)
+}
+
+// endpoint returns whom the Source asks; "" if nobody.
+func (k *Keeper) endpoint() string {
+	if r, ok := k.Source.(Remote); ok {
+		return r.Endpoint()
+	}
+	return ""
 }
 
 // place waits for one of the places for attempts in flight. It returns nil if ctx ends before. Nothing is late while it
@@ -76,31 +83,66 @@ func (k *Keeper) place(ctx context.Context) (release func()) {
 		return func() {}
 	}
 	k.promise(forever)
-	select {
-	case k.shared.places <- struct{}{}:
-		k.promise(0)
-		return func() { <-k.shared.places }
-	case <-ctx.Done():
-		return nil
+	release = k.shared.place(ctx, k.endpoint())
+	k.promise(0)
+	return release
+}
+
+// answer is what became of a call of the Source.
+type answer struct {
+	token Token
+	err   error
+	panic *panicked
+}
+
+// panicked is a panic that is carried to another goroutine.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+// ask calls the Source in a goroutine of its own, and waits for it in any case. Meanwhile mail is opened and the disk is
+// healed; what the mail asks for besides is planned after the attempt.
+func (k *Keeper) ask(ctx context.Context) (Token, error) {
+	bounded, cancel := context.WithTimeout(ctx, k.timeout())
+	defer cancel()
+	answers := make(chan answer, 1)
+	go func() {
+		var a answer
+		defer func() {
+			if value := recover(); value != nil {
+				a.panic = &panicked{value, debug.Stack()}
+			}
+			answers <- a
+		}()
+		a.token, a.err = k.Source.Token(bounded)
+	}()
+	for {
+		var heal <-chan time.Time
+		if !k.heal.IsZero() {
+			heal = time.After(k.heal.Sub(k.now()))
+		}
+		select {
+		case a := <-answers:
+			if a.panic != nil {
+				panic(a.panic)
+			}
+			if _, classed := errors.AsType[*Failure](a.err); a.err != nil && !classed && bounded.Err() != nil {
+				a.err = &Failure{Class: ClassUnavailable, Err: fmt.Errorf("no answer within %v", k.timeout())}
+			}
+			return a.token, a.err
+		case <-k.mail.box():
+			k.open(k.mail.take())
+		case <-heal:
+		}
+		if due(k.heal, k.now()) {
+			k.look(ctx)
+		}
 	}
 }
 
-// obtain returns the token to publish: the pending one as long as it is fresh and nobody asked for another, or a new one
-// from the Source.
-func (k *Keeper) obtain(ctx context.Context, trigger string) (held, error) {
-	if p := k.pending; p != nil && trigger == TriggerSchedule && p.aliveAt(k.now()) &&
-		k.Policy.Refresh(k.now(), p.life(), p.Record.Draw) > k.Policy.Least() {
-		return *p, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, k.timeout())
-	defer cancel()
-	t, err := k.Source.Token(ctx)
-	if err != nil {
-		if _, classed := errors.AsType[*Failure](err); !classed && ctx.Err() != nil {
-			err = &Failure{Class: ClassUnavailable, Err: fmt.Errorf("no answer within %v", k.timeout())}
-		}
-		return held{}, err
-	}
+// accept checks what the Source handed out and draws its place in the window.
+func (k *Keeper) accept(t Token) (held, error) {
 	notices, err := k.Check.Verify(t, k.now())
 	if err != nil {
 		return held{}, err
@@ -109,39 +151,42 @@ func (k *Keeper) obtain(ctx context.Context, trigger string) (held, error) {
 		Token: t.Digest(), Type: t.Type, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt,
 		Draw: k.draw(), First: k.first, Fingerprint: k.Fingerprint,
 	}}
+	k.first = false
 	k.notice(slices.Concat(t.Notices, notices, k.Policy.Notices(h.life())))
 	return h, nil
 }
 
-// publish writes h, and keeps it as pending if that fails. A token that is published already keeps its record, so that
-// nothing on disk changes.
+// publish writes h and plans its refresh. A token that is published already keeps its record, so that nothing on disk
+// changes. What cannot be written is kept, and written later without asking the issuer again.
 func (k *Keeper) publish(ctx context.Context, h held) (Kind, error) {
-	kind := Published
-	if h.Value.Equal(k.current.Value) {
-		if k.pending == nil {
-			kind = Unchanged
-		}
-		if !h.ExpiresAt.IsZero() && h.ExpiresAt.Sub(k.current.ExpiresAt).Abs() < 2*time.Second &&
-			h.Record.Fingerprint == k.current.Record.Fingerprint {
+	k.failures, k.refused, k.retryAt = 0, false, time.Time{}
+	life, kind := h.life(), Published
+	if h.Value.Equal(k.current.Value) && !k.foreign {
+		kind, life.Unchanged = Unchanged, true
+		if !h.ExpiresAt.IsZero() && h.ExpiresAt.Sub(k.current.ExpiresAt).Abs() < 2*time.Second {
 			h = k.current
 		}
 	}
-	// A write in hand is finished: it is quick, and half a publish is worth nothing.
-	if err := k.Sink.Write(context.WithoutCancel(ctx), h.Token, h.Record); err != nil {
-		k.pending = &h
+	k.plan(k.now(), life, h.Record.Draw)
+	if err := k.write(ctx, h); err != nil {
 		return Failed, err
 	}
-	k.current, k.pending = h, nil
 	return kind, nil
 }
 
-// succeed plans the next attempt after a success.
-func (k *Keeper) succeed(kind Kind) {
-	k.failures, k.refused, k.retryAt, k.first = 0, false, time.Time{}, false
-	life := k.current.life()
-	life.Unchanged = kind == Unchanged
+// write puts h on disk, or keeps it as pending and plans to try again. A write in hand is finished: it is quick, and half
+// a publish is worth nothing.
+func (k *Keeper) write(ctx context.Context, h held) error {
+	err := k.Sink.Write(context.WithoutCancel(ctx), h.Token, h.Record)
+	if err == nil {
+		k.current, k.pending, k.foreign, k.writes, k.heal = h, nil, false, 0, time.Time{}
+		return nil
+	}
+	k.writes++
+	k.pending = &h
 	now := k.now()
-	k.next, k.reason = now.Add(k.Policy.Refresh(now, life, k.current.Record.Draw)), TriggerSchedule
+	k.heal = now.Add(k.Policy.Retry(now, k.current.life(), schedule.Failing{Count: k.writes}, k.draw()))
+	return err
 }
 
 // fail plans the next attempt after a failure. The token in force stays.
@@ -153,26 +198,48 @@ func (k *Keeper) fail(err error) {
 		k.retryAt = earlier(f.RetryAt, now.Add(schedule.LongestRetryAfter))
 		k.shared.bePatient(f.Endpoint, k.retryAt)
 	}
-	k.replan(now)
+	k.plan(now, k.current.life(), k.current.Record.Draw)
 }
 
-// look reads what is published and writes it again from memory if it is not as it was written. No issuer is asked.
+// look reads what is published and writes what is in memory, if that is not what is there. No issuer is asked, and the
+// next attempt stays as it is planned.
 func (k *Keeper) look(ctx context.Context) {
-	now := k.now()
+	now, h, kind := k.now(), k.current, Healed
 	k.heal = time.Time{}
-	if !k.current.aliveAt(now) {
+	switch {
+	case k.pending != nil:
+		h, kind = *k.pending, Published
+	case k.foreign:
 		return
 	}
-	if _, _, err := k.Sink.Read(ctx); err == nil {
+	if !h.aliveAt(now) {
+		return
+	}
+	t, r, err := k.Sink.Read(ctx)
+	if err == nil && r.Token == h.Record.Token && kind == Healed {
+		return
+	}
+	if err == nil && k.takesOver(t, r, h) {
+		k.current, k.pending, k.writes = held{t, r}, nil, 0
+		k.plan(now, k.current.life(), r.Draw)
+		k.report(Event{Kind: Adopted, Trigger: TriggerPublished, Start: now})
 		return
 	}
 	k.healed = now
 	began := time.Now()
-	kind := Healed
-	err := k.Sink.Write(context.WithoutCancel(ctx), k.current.Token, k.current.Record)
-	if err != nil {
-		kind, k.pending = Failed, new(k.current)
-		k.fail(err)
+	if err = k.write(ctx, h); err != nil {
+		kind = Failed
 	}
 	k.report(Event{Kind: kind, Trigger: TriggerPublished, Err: err, Start: now, Took: time.Since(began)})
+}
+
+// takesOver reports whether what somebody else published in our place is better than h: of the same source, good, and
+// with more life left. That is what `renewd once --force` beside a running daemon does.
+func (k *Keeper) takesOver(t Token, r Record, h held) bool {
+	if k.Distrust || t.Value.IsZero() || r.Fingerprint != k.Fingerprint || !r.ExpiresAt.After(h.ExpiresAt) {
+		return false
+	}
+	t.ExpiresAt = provenExpiry(t, k.now())
+	_, err := k.Check.Verify(t, k.now())
+	return err == nil && t.ExpiresAt.After(h.ExpiresAt)
 }

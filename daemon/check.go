@@ -56,6 +56,9 @@ func (c Check) Verify(t Token, now time.Time) ([]string, error) {
 	if err := c.claims(jwt); err != nil {
 		return nil, malformed("%w", err)
 	}
+	if !jwt.ExpiresAt.IsZero() && !jwt.ExpiresAt.After(now) {
+		return nil, malformed("the token's exp passed at %s, and the clock says %s", stamp(jwt.ExpiresAt), stamp(now))
+	}
 	if ahead := jwt.NotBefore.Sub(now); ahead > skew {
 		return nil, malformed("the token is not valid before %s, and the clock says %s", stamp(jwt.NotBefore), stamp(now))
 	} else if ahead > 0 {
@@ -94,6 +97,20 @@ func (c Check) claims(jwt claims.Claims) error {
 		}
 	}
 	return nil
+}
+
+// provenExpiry returns when a token that was read from the disk expires: what its record says, but not later than its own
+// exp, which its issuer has signed and nobody can write into a file.
+func provenExpiry(t Token, now time.Time) time.Time {
+	jwt, err := claims.Parse(t.Value.Reveal())
+	if err != nil {
+		return t.ExpiresAt
+	}
+	exp, _ := jwt.Expiry(now)
+	if exp.IsZero() || !t.ExpiresAt.IsZero() && t.ExpiresAt.Before(exp) {
+		return t.ExpiresAt
+	}
+	return exp
 }
 
 func malformed(format string, args ...any) *Failure {

@@ -6,6 +6,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/renewd/renewd/daemon/schedule"
 )
 
 // Panicked is the Kind of an Event that reports a panic in a Keeper. The Keeper was started again; only Name and
@@ -91,35 +94,36 @@ func (d *Daemon) Run(ctx context.Context) error {
 // follow stops what is no longer wanted, waits for it to be over, and starts what is new.
 func (d *Daemon) follow(ctx context.Context, tasks *sync.WaitGroup) {
 	d.mu.Lock()
-	want := d.want
-	old := d.running
-	d.running = map[string]*task{}
-	d.mu.Unlock()
-
+	want, old := d.want, d.running
 	next := map[string]*task{}
 	for _, k := range want {
 		if t := old[k.Name]; t != nil && t.keeper == k {
 			next[k.Name] = t
-			delete(old, k.Name)
 		}
 	}
+	d.running = next
+	d.mu.Unlock()
+
+	maps.DeleteFunc(old, func(name string, _ *task) bool { return next[name] != nil })
 	for _, t := range old {
 		t.stop()
 	}
 	for _, t := range old {
 		<-t.over
 	}
+	started := maps.Clone(next)
 	for _, k := range want {
-		if next[k.Name] == nil {
-			if t := old[k.Name]; t != nil {
-				k.state = t.keeper.state
-				k.seeded = true
-			}
-			next[k.Name] = d.start(ctx, k, tasks)
+		if started[k.Name] != nil {
+			continue
 		}
+		if t := old[k.Name]; t != nil {
+			k.state, k.seeded = t.keeper.state, true
+			k.mail.forward(t.keeper.mail.take())
+		}
+		started[k.Name] = d.start(ctx, k, tasks)
 	}
 	d.mu.Lock()
-	d.running = next
+	d.running = started
 	d.mu.Unlock()
 }
 
@@ -160,18 +164,22 @@ func (d *Daemon) supervise(ctx context.Context, k *Keeper) {
 
 // survive runs a Keeper and reports whether it panicked. Of the panic's value only what cannot hold a secret is logged:
 // the text of a runtime error, otherwise its type.
-func (d *Daemon) survive(ctx context.Context, k *Keeper) (panicked bool) {
+func (d *Daemon) survive(ctx context.Context, k *Keeper) (again bool) {
 	defer func() {
 		value := recover()
 		if value == nil {
 			return
 		}
-		panicked = true
+		again = true
+		stack := debug.Stack()
+		if carried, ok := value.(*panicked); ok {
+			value, stack = carried.value, carried.stack
+		}
 		cause := fmt.Sprintf("%T", value)
 		if err, ok := value.(runtime.Error); ok {
 			cause = err.Error()
 		}
-		k.log().Error("keeper panicked", zap.String("token", k.Name), zap.String("panic", cause), zap.ByteString("stack", debug.Stack()))
+		k.log().Error("keeper panicked", zap.String("token", k.Name), zap.String("panic", cause), zap.ByteString("stack", stack))
 		if k.Observe != nil {
 			k.Observe(Event{Name: k.Name, Kind: Panicked, Trigger: k.reason})
 		}
@@ -196,6 +204,7 @@ func (d *Daemon) compareClocks(ctx context.Context) {
 		nowWall, nowMono := d.shared.now(), d.shared.elapsed()
 		if slip := nowWall.Sub(wall) - (nowMono - mono); slip.Abs() > clockSlip {
 			d.log().Warn("clock stepped", zap.Duration("by", slip))
+			d.shared.clamp(nowWall.Add(schedule.LongestRetryAfter))
 			d.trigger(TriggerClock, "")
 		}
 		wall, mono = nowWall, nowMono
@@ -210,9 +219,9 @@ func (d *Daemon) trigger(reason, name string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	found := false
-	for _, t := range d.running {
-		if name == "" || t.keeper.Name == name {
-			t.keeper.Trigger(reason)
+	for _, k := range d.want { // also those that are not started yet: mail waits
+		if name == "" || k.Name == name {
+			k.Trigger(reason)
 			found = true
 		}
 	}

@@ -169,6 +169,57 @@ func TestReload(t *testing.T) {
 	})
 }
 
+// What another source handed out is written nowhere else: the new place may be for other eyes.
+func TestReloadDoesNotCarryATokenToAnotherSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, &issuer{life: time.Hour})
+		d := &daemon.Daemon{}
+		defer run(t, d, b.Keeper)()
+		time.Sleep(5 * time.Minute)
+		next := newBench(t, &issuer{fail: func(int) error { return errors.New("down") }})
+		next.Fingerprint = "f2"
+		d.Set([]*daemon.Keeper{next.Keeper})
+		for range 100 {
+			time.Sleep(10 * time.Second)
+			next.Trigger(daemon.TriggerPublished)
+		}
+		synctest.Wait()
+		if _, err := os.Stat(next.path); err == nil {
+			t.Errorf("the new place holds %q", next.content(t))
+		}
+		if got := b.content(t); got != "token-1" {
+			t.Errorf("the old place holds %q", got)
+		}
+	})
+}
+
+// What was asked for is done, though the attempt was cut short by a reload or the clock stepped.
+func TestReloadKeepsWhatWasAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		slow := source(func(ctx context.Context) (daemon.Token, error) {
+			select {
+			case <-ctx.Done():
+				return daemon.Token{}, ctx.Err()
+			case <-time.After(3 * time.Second):
+				return i.Token(ctx)
+			}
+		})
+		b := newBench(t, slow)
+		d := &daemon.Daemon{}
+		defer run(t, d, b.Keeper)()
+		time.Sleep(time.Minute)
+		d.Refresh("")
+		time.Sleep(time.Second)
+		changed := b.again(t, slow)
+		d.Set([]*daemon.Keeper{changed.Keeper})
+		time.Sleep(10 * time.Second)
+		if i.count() != 2 || changed.last().Trigger != daemon.TriggerRequest {
+			t.Errorf("asked %d times, last trigger %s", i.count(), changed.last().Trigger)
+		}
+	})
+}
+
 func TestReloadKeepsFailuresAndPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now().Round(0)
@@ -199,7 +250,7 @@ func TestAttemptsInFlightAreBounded(t *testing.T) {
 		for n := range 50 {
 			b := newBench(t, source(func(context.Context) (daemon.Token, error) {
 				most.Store(max(most.Load(), now.Add(1)))
-				time.Sleep(10 * time.Second)
+				time.Sleep(4 * time.Second)
 				now.Add(-1)
 				return token("t", time.Now(), time.Hour), nil
 			}))
@@ -208,12 +259,79 @@ func TestAttemptsInFlightAreBounded(t *testing.T) {
 		}
 		d := &daemon.Daemon{}
 		defer run(t, d, keepers...)()
-		time.Sleep(50 / 8 * 11 * time.Second)
+		time.Sleep(50 / 8 * 5 * time.Second)
 		if most.Load() != 8 {
 			t.Errorf("%d attempts at a time", most.Load())
 		}
 		if err := d.Live(); err != nil {
 			t.Errorf("waiting for a place is not being late: %v", err)
+		}
+	})
+}
+
+// Whoever hangs holds up the others for five seconds, not for its timeout; and another issuer's not at all.
+func TestHangingAttemptsDoNotStopTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var keepers []*daemon.Keeper
+		for n := range 8 {
+			b := newBench(t, source(func(ctx context.Context) (daemon.Token, error) {
+				<-ctx.Done()
+				return daemon.Token{}, ctx.Err()
+			}))
+			b.Name, b.Timeout = fmt.Sprint("hanging", n), 10*time.Minute
+			keepers = append(keepers, b.Keeper)
+		}
+		d := &daemon.Daemon{}
+		d.Set(keepers)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { _ = d.Run(ctx) }()
+		synctest.Wait()
+		local := newBench(t, &issuer{life: time.Hour})
+		other := newBench(t, &remote{issuer{life: time.Hour}})
+		local.Name, other.Name = "local", "other"
+		d.Set(append(keepers, local.Keeper, other.Keeper))
+		synctest.Wait()
+		if other.last().Kind != daemon.Published {
+			t.Error("another issuer's token waits for those that hang")
+		}
+		time.Sleep(5*time.Second + time.Millisecond)
+		synctest.Wait()
+		if local.last().Kind != daemon.Published {
+			t.Error("a token waits for more than five seconds for those that hang")
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// While a reload waits for a Keeper to end, what is asked of the others is not lost.
+func TestTriggersReachKeepersDuringAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, source(func(ctx context.Context) (daemon.Token, error) {
+			<-ctx.Done()
+			time.Sleep(10 * time.Second) // an end that takes its time
+			return daemon.Token{}, ctx.Err()
+		}))
+		i := &issuer{life: time.Hour}
+		other := newBench(t, i)
+		other.Name = "other"
+		d := &daemon.Daemon{}
+		defer run(t, d, b.Keeper, other.Keeper)()
+		time.Sleep(5 * time.Second)
+		late := newBench(t, &issuer{life: time.Hour})
+		late.Name = "late"
+		d.Set([]*daemon.Keeper{other.Keeper, late.Keeper})
+		time.Sleep(time.Second)
+		if !d.Refresh("other") || !d.Refresh("late") || d.Refresh("orders") {
+			t.Error("the wrong tokens are known")
+		}
+		time.Sleep(20 * time.Second)
+		if i.count() != 2 {
+			t.Errorf("the running one was asked %d times", i.count())
+		}
+		if late.last().Kind != daemon.Published {
+			t.Error("the new one has no token")
 		}
 	})
 }

@@ -44,6 +44,10 @@ type Keeper struct {
 	Observe     func(Event)    // called after every attempt, from the Keeper's goroutine; nil: nobody is told
 	Draw        func() float64 // uniform over [0,1), from the Keeper's goroutine; nil: math/rand/v2
 
+	// Distrust is for a Source that reads what is published: once the Keeper has a token, nothing that somebody else put in
+	// its place is taken over, however good it looks.
+	Distrust bool
+
 	mail   mailbox
 	shared *shared      // nil outside a Daemon
 	alive  atomic.Int64 // on shared's monotonic clock: when the loop must have shown life again
@@ -53,18 +57,22 @@ type Keeper struct {
 // state is what a Keeper knows. Its goroutine owns it, and hands it to its successor once it is over.
 type state struct {
 	current held  // what readers have, as far as we know; zero if they have nothing
+	foreign bool  // current is of another source or fails the checks: it stays where it is, but is written nowhere
 	pending *held // checked and still to be published; nil: nothing is
 	seeded  bool  // the state came from a predecessor
 	first   bool  // no token was obtained or adopted since the start
 
-	failures  int
+	failures  int // attempts in a row
 	refused   bool
 	retryAt   time.Time
+	busy      bool      // an attempt is under way
 	attempted time.Time // when the last attempt began
 	next      time.Time // when the next one is due
 	reason    string    // why it is due
-	healed    time.Time // when the disk was last healed
-	heal      time.Time // when to look at the disk; zero: not asked for
+
+	writes int       // failed writes in a row
+	healed time.Time // when the disk was last written to heal
+	heal   time.Time // when to look at the disk; zero: not asked for
 
 	notices []string // as last logged
 	failing string   // the kind of failure last logged; empty: none since the last success
@@ -103,7 +111,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		if due(k.heal, k.now()) {
 			k.look(ctx)
 		}
-		if !k.now().Before(k.next) {
+		if due(k.next, k.now()) {
 			_ = k.attempt(ctx) // it reports its error, and has planned the next attempt
 		}
 		timer.Reset(k.wait())
@@ -116,7 +124,10 @@ func (k *Keeper) Run(ctx context.Context) error {
 // The error is that of the last attempt.
 func (k *Keeper) Once(ctx context.Context) error {
 	k.begin(ctx)
-	for !k.now().Before(k.next) {
+	if due(k.heal, k.now()) {
+		k.look(ctx)
+	}
+	for wanted := due(k.next, k.now()); wanted; {
 		err := k.attempt(ctx)
 		if err == nil {
 			break
@@ -128,7 +139,7 @@ func (k *Keeper) Once(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(k.wait()):
+		case <-time.After(k.next.Sub(k.now())):
 		}
 	}
 	return Ready(ctx, k.Sink, k.now())
@@ -155,43 +166,43 @@ func (k *Keeper) begin(ctx context.Context) {
 	if t.Value.IsZero() {
 		return
 	}
+	t.ExpiresAt = provenExpiry(t, now)
 	notices, bad := k.Check.Verify(t, now)
 	if bad != nil {
 		return
 	}
 	// Also a token that is about to be replaced is worth keeping: until then it is what healing writes.
 	k.current = held{t, r}
-	if err != nil {
-		k.pending = new(k.current)
-	}
 	if r.Fingerprint != k.Fingerprint {
-		k.reason = TriggerConfig
+		k.foreign, k.reason = true, TriggerConfig
 		return
 	}
 	k.first = false
 	k.notice(notices)
+	if err != nil {
+		k.heal = now // another place of several, or a mode
+	}
 	if wait := k.Policy.Refresh(now, k.current.life(), r.Draw); wait > k.Policy.Least() {
 		k.next, k.reason = now.Add(wait), TriggerSchedule
-	}
-	if err != nil {
-		k.next = now
 	}
 	k.report(Event{Kind: Adopted, Trigger: TriggerStart, Start: now})
 }
 
 // resume plans anew with the state of a predecessor whose configuration was another: a new source is asked, a new place
-// is written from memory, a new schedule counts from the token's issue.
+// is written from memory, a new schedule counts from the token's issue. What came from another source, or does not pass
+// the checks any more, is written nowhere.
 func (k *Keeper) resume(now time.Time) {
-	k.seeded = false
-	k.heal = now
+	k.seeded, k.busy, k.heal = false, false, time.Time{}
 	if k.pending != nil && k.pending.Record.Fingerprint != k.Fingerprint {
 		k.pending = nil
 	}
-	if _, bad := k.Check.Verify(k.current.Token, now); bad != nil || k.current.Record.Fingerprint != k.Fingerprint {
+	_, bad := k.Check.Verify(k.current.Token, now)
+	if k.foreign = bad != nil || k.current.Record.Fingerprint != k.Fingerprint; k.foreign {
 		k.next, k.reason = k.allowed(now), TriggerConfig
 		return
 	}
-	k.replan(now)
+	k.heal = now
+	k.plan(now, k.current.life(), k.current.Record.Draw)
 	k.report(Event{Kind: Adopted, Trigger: TriggerConfig, Start: now})
 }
 
@@ -199,33 +210,32 @@ func (k *Keeper) resume(now time.Time) {
 func (k *Keeper) open(m mail) {
 	now := k.now()
 	if m.clock {
-		if k.attempted.After(now) {
-			k.attempted = now
-		}
-		if k.healed.After(now) {
-			k.healed = now
-		}
-		k.replan(now)
+		k.attempted, k.healed = earlier(k.attempted, now), earlier(k.healed, now)
+		k.retryAt = earlier(k.retryAt, now.Add(schedule.LongestRetryAfter))
+		k.plan(now, k.current.life(), k.current.Record.Draw)
 	}
 	if m.published {
 		k.heal = later(now, k.healed.Add(time.Second))
 	}
 	if m.attempt != "" {
-		if at := k.allowed(now); at.Before(k.next) {
+		if at := k.allowed(now); k.busy || at.Before(k.next) {
 			k.next, k.reason = at, m.attempt
 		}
 	}
 }
 
-// replan sets the next attempt as after the last one.
-func (k *Keeper) replan(now time.Time) {
-	if k.failures == 0 && !k.current.none() {
-		k.next = now.Add(k.Policy.Refresh(now, k.current.life(), k.current.Record.Draw))
-	} else {
+// plan sets the next attempt: as soon as it is allowed if somebody asked for it, else in the window of a life and at its
+// draw, else, after a failure, when to try again.
+func (k *Keeper) plan(now time.Time, life schedule.Life, draw float64) {
+	switch {
+	case k.reason != TriggerSchedule && k.reason != TriggerStart:
+		k.next = k.allowed(now)
+	case k.failures == 0 && !life.Issued.IsZero():
+		k.next, k.reason = now.Add(k.Policy.Refresh(now, life, draw)), TriggerSchedule
+	default:
 		f := schedule.Failing{Count: k.failures, Refused: k.refused, RetryAt: k.retryAt}
-		k.next = now.Add(k.Policy.Retry(now, k.current.life(), f, k.draw()))
+		k.next, k.reason = now.Add(k.Policy.Retry(now, life, f, k.draw())), TriggerSchedule
 	}
-	k.reason = TriggerSchedule
 }
 
 // allowed returns the earliest instant at which an attempt may be made.
@@ -281,7 +291,7 @@ func (k *Keeper) log() *zap.Logger {
 
 // report completes e with what holds now and hands it to the observer.
 func (k *Keeper) report(e Event) {
-	e.Name, e.Token, e.Failures, e.Next = k.Name, k.current.Token, k.failures, k.next
+	e.Name, e.Token, e.Failures, e.Next = k.Name, k.current.Token, k.failures+k.writes, k.next
 	if !k.current.none() {
 		w := k.Policy.Window(k.current.life())
 		e.WindowStart, e.WindowEnd = w.Start, w.End

@@ -6,6 +6,7 @@ package daemon_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -556,6 +557,174 @@ func TestSeveralPlacesHealEachOther(t *testing.T) {
 		synctest.Wait()
 		if got := b.content(t); got != "token-1" || i.count() != 1 {
 			t.Errorf("the file holds %q, the issuer was asked %d times", got, i.count())
+		}
+	})
+}
+
+// A place that cannot be written does not roll the others back, and does not keep the issuer from being asked.
+func TestOnePlaceThatFailsDoesNotHarmTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		b := newBench(t, i)
+		blocked := filepath.Join(t.TempDir(), "copy")
+		b.Sink = daemon.Sinks{b.Sink, &file.Sink{Path: blocked, Format: raw{}, Mode: 0o600, Owner: -1, Group: -1}}
+		b.Policy.Spread = false
+		defer run(t, &daemon.Daemon{}, b.Keeper)()
+		synctest.Wait()
+		if err := os.Remove(blocked); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(blocked, "in the way"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		last := 1
+		for range 4 * 3600 {
+			time.Sleep(time.Second)
+			b.Trigger(daemon.TriggerPublished)
+			synctest.Wait()
+			var n int
+			if _, err := fmt.Sscanf(b.content(t), "token-%d", &n); err != nil || n < last {
+				t.Fatalf("token %d was replaced by %q", last, b.content(t))
+			}
+			last = n
+		}
+		if last != 6 || i.count() != 6 {
+			t.Errorf("after four hours the file holds token %d, the issuer was asked %d times", last, i.count())
+		}
+		if daemon.Ready(t.Context(), b.Sink, time.Now()) == nil {
+			t.Error("ready, though one place cannot be read")
+		}
+		if err := os.RemoveAll(blocked); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		if got, err := os.ReadFile(blocked); err != nil || string(got) != b.content(t) {
+			t.Errorf("after it was out of the way the other place holds %q, %v", got, err)
+		}
+	})
+}
+
+func TestPlacesThatDifferAreNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		b := newBench(t, i)
+		second := &file.Sink{Path: filepath.Join(t.TempDir(), "copy"), Format: raw{}, Mode: 0o600, Owner: -1, Group: -1}
+		first := b.Sink
+		b.Sink = daemon.Sinks{first, second}
+		stop := run(t, &daemon.Daemon{}, b.Keeper)
+		synctest.Wait()
+		stop()
+		other := token("token-0", time.Now().Round(0), time.Hour)
+		if err := second.Write(t.Context(), other, daemon.Record{Token: other.Digest(), IssuedAt: other.IssuedAt, ExpiresAt: other.ExpiresAt, Fingerprint: "f1"}); err != nil {
+			t.Fatal(err)
+		}
+		if daemon.Ready(t.Context(), b.Sink, time.Now()) == nil {
+			t.Error("ready, though the places hold different tokens")
+		}
+		next := b.again(t, i)
+		defer run(t, &daemon.Daemon{}, next.Keeper)()
+		synctest.Wait()
+		if err := daemon.Ready(t.Context(), b.Sink, time.Now()); err != nil || i.count() != 1 {
+			t.Errorf("after a restart: %v, asked %d times", err, i.count())
+		}
+	})
+}
+
+// Another process published in our place: a better token of the same source is taken over, anything else is overwritten.
+func TestWhatSomebodyElsePublished(t *testing.T) {
+	for name, c := range map[string]struct {
+		life        time.Duration
+		fingerprint string
+		distrust    bool
+		want        string
+	}{
+		"better":                   {2 * time.Hour, "f1", false, "foreign"},
+		"worse":                    {10 * time.Minute, "f1", false, "token-1"},
+		"of another source":        {2 * time.Hour, "f2", false, "token-1"},
+		"better, but not believed": {2 * time.Hour, "f1", true, "token-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := &issuer{life: time.Hour}
+				b := newBench(t, i)
+				b.Distrust = c.distrust
+				defer run(t, &daemon.Daemon{}, b.Keeper)()
+				synctest.Wait()
+				other := token("foreign", time.Now().Round(0), c.life)
+				r := daemon.Record{Token: other.Digest(), Type: "Bearer", IssuedAt: other.IssuedAt, ExpiresAt: other.ExpiresAt, Fingerprint: c.fingerprint, Draw: 0.5}
+				if err := b.Sink.Write(t.Context(), other, r); err != nil {
+					t.Fatal(err)
+				}
+				b.Trigger(daemon.TriggerPublished)
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if got := b.content(t); got != c.want || i.count() != 1 {
+					t.Errorf("the file holds %q, asked %d times", got, i.count())
+				}
+				if e := b.last(); c.want == "foreign" && e.Next.Sub(other.IssuedAt) != 90*time.Minute {
+					t.Errorf("the next attempt is %v after the issue of what was taken over", e.Next.Sub(other.IssuedAt))
+				}
+			})
+		})
+	}
+}
+
+// A record that promises more than the token's own exp is not believed.
+func TestRecordCannotOutliveTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		b := newBench(t, i)
+		now := time.Now().Round(0)
+		enc := base64.RawURLEncoding.EncodeToString
+		jwt := enc([]byte(`{"alg":"HS256"}`)) + "." + enc(fmt.Appendf(nil, `{"exp":%d}`, now.Add(time.Minute).Unix())) + ".c2ln"
+		planted := token(jwt, now, 10*365*24*time.Hour)
+		if err := b.Sink.Write(t.Context(), planted, daemon.Record{Token: planted.Digest(), Type: "Bearer", IssuedAt: now, ExpiresAt: planted.ExpiresAt, Fingerprint: "f1"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := daemon.Ready(t.Context(), b.Sink, now.Add(2*time.Minute)); err == nil {
+			t.Error("ready with a token whose exp has passed")
+		}
+		defer run(t, &daemon.Daemon{}, b.Keeper)()
+		time.Sleep(time.Minute)
+		if got := b.content(t); got != "token-1" {
+			t.Errorf("a minute later the file holds %q", got)
+		}
+	})
+}
+
+// A slow issuer does not keep the file from being healed, and a key that changes meanwhile is not overlooked.
+func TestWorkGoesOnDuringAnAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		slow := make(chan struct{})
+		b := newBench(t, source(func(ctx context.Context) (daemon.Token, error) {
+			if i.count() == 1 {
+				<-slow
+			}
+			return i.Token(ctx)
+		}))
+		defer run(t, &daemon.Daemon{}, b.Keeper)()
+		time.Sleep(time.Minute)
+		b.Trigger(daemon.TriggerRequest)
+		time.Sleep(time.Second)
+		for range 3 {
+			if err := os.Remove(b.path); err != nil {
+				t.Fatal(err)
+			}
+			b.Trigger(daemon.TriggerPublished)
+			time.Sleep(time.Second + time.Millisecond)
+			synctest.Wait()
+			if got := b.content(t); got != "token-1" {
+				t.Errorf("during the attempt the file holds %q", got)
+			}
+		}
+		b.Trigger(daemon.TriggerInput)
+		time.Sleep(time.Second)
+		close(slow)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := b.content(t); got != "token-3" || b.last().Trigger != daemon.TriggerInput {
+			t.Errorf("the file holds %q, last trigger %s", got, b.last().Trigger)
 		}
 	})
 }

@@ -50,6 +50,19 @@ func (b *mailbox) post(reason string) {
 	}
 }
 
+// forward puts mail that another Keeper did not open into this box.
+func (b *mailbox) forward(m mail) {
+	if m.published {
+		b.post(TriggerPublished)
+	}
+	if m.clock {
+		b.post(TriggerClock)
+	}
+	if m.attempt != "" {
+		b.post(m.attempt)
+	}
+}
+
 func (b *mailbox) take() mail {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -5,6 +5,7 @@ package daemon
 
 import (
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -58,10 +59,15 @@ func (k *Keeper) sayFailed(e Event, fields []zap.Field) {
 	}
 }
 
-// notice logs each notice that was not among the last ones.
+// notice logs each notice that was not among the last ones. What stands behind its colon are numbers, which may differ by
+// a second from token to token.
 func (k *Keeper) notice(notices []string) {
+	known := func(n string) bool {
+		head, _, _ := strings.Cut(n, ":")
+		return slices.ContainsFunc(k.notices, func(old string) bool { return strings.HasPrefix(old, head) })
+	}
 	for _, n := range notices {
-		if !slices.Contains(k.notices, n) {
+		if !known(n) {
 			k.log().Warn("token notice", zap.String("token", k.Name), zap.String("notice", n))
 		}
 	}

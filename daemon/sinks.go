@@ -6,6 +6,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -22,16 +23,24 @@ func (s Sinks) Write(ctx context.Context, t Token, r Record) error {
 	return errors.Join(errs...)
 }
 
-// Read returns the token of the first place whose bytes hold it, and joins the errors of all.
+// Read returns the token of the first place whose bytes hold it, and joins the errors of all. A place that holds another
+// token than that one is an error too.
 func (s Sinks) Read(ctx context.Context) (Token, Record, error) {
 	var token Token
 	var record Record
 	var errs []error
+	all := make([]Record, len(s))
 	for i, sink := range s {
 		t, r, err := sink.Read(ctx)
 		errs = append(errs, err)
+		all[i] = r
 		if i == 0 || token.Value.IsZero() && !t.Value.IsZero() {
 			token, record = t, r
+		}
+	}
+	for i, r := range all {
+		if errs[i] == nil && r.Token != record.Token {
+			errs = append(errs, &Failure{Class: ClassWrite, Err: fmt.Errorf("place %d of %d holds another token than the others", i+1, len(s))})
 		}
 	}
 	return token, record, errors.Join(errs...)
@@ -40,12 +49,13 @@ func (s Sinks) Read(ctx context.Context) (Token, Record, error) {
 // Ready reports whether everything that sink publishes is on disk as it was written and has life left at now. It is
 // safe from any goroutine and in any process: it looks at nothing but the disk.
 func Ready(ctx context.Context, sink Sink, now time.Time) error {
-	_, record, err := sink.Read(ctx)
+	t, record, err := sink.Read(ctx)
 	if err != nil {
 		return err
 	}
-	if !record.ExpiresAt.IsZero() && !record.ExpiresAt.After(now) {
-		return &Failure{Class: ClassUnavailable, Err: errors.New("the published token expired at " + stamp(record.ExpiresAt))}
+	t.ExpiresAt = record.ExpiresAt
+	if expires := provenExpiry(t, now); !expires.IsZero() && !expires.After(now) {
+		return &Failure{Class: ClassUnavailable, Err: errors.New("the published token expired at " + stamp(expires))}
 	}
 	return nil
 }

@@ -34,6 +34,12 @@ type Inputs interface {
 	Inputs() []string
 }
 
+// Rereader is implemented by a Source that reads a token back from where it was published.
+type Rereader interface {
+	// Rereads returns the path of that token, which is one of Inputs.
+	Rereads() string
+}
+
 // Format turns a token into the bytes of a file. It has no side effects and is safe for concurrent use. An error means
 // that this token cannot be written in this format.
 type Format interface {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"sync"
@@ -129,6 +130,17 @@ func (b *board) watched(s watcher.State) {
 		return
 	}
 	b.watches[s.Path] = w
+}
+
+// forget drops what is known of files that are no longer watched.
+func (b *board) forget(files []watcher.File) {
+	watched := map[string]bool{}
+	for _, f := range files {
+		watched[absolute(f.Path)] = true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	maps.DeleteFunc(b.watches, func(path string, _ status.Watch) bool { return !watched[path] })
 }
 
 // report is the snapshot that /status and the metrics show.

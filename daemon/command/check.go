@@ -24,7 +24,7 @@ type publicKeys interface {
 
 // doubtful is implemented by a source whose configuration may be right and probably is not.
 type doubtful interface {
-	// Doubts says what is probably not meant, given the files that the token is published to.
+	// Doubts says what is probably not meant, given the absolute paths that the token is published to.
 	Doubts(published []string) []string
 }
 
@@ -40,6 +40,11 @@ func (a *app) check() *cobra.Command {
 	jwks := c.Flags().Bool("jwks", false, "print the public keys of the sources that sign, as a JWK set (RFC 7517)")
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		ctx, cancel, err := bounded(c.Context(), 0)
+		if err != nil {
+			return err
+		}
+		defer cancel()
 		conf, err := a.load(c)
 		if err != nil {
 			return err
@@ -48,6 +53,9 @@ func (a *app) check() *cobra.Command {
 			fmt.Fprintln(a.stderr, w)
 		}
 		list := keep(conf.Config, noLog())
+		if err := clash(list); err != nil {
+			return err
+		}
 		for _, k := range list {
 			if d, ok := k.Source.(doubtful); ok {
 				a.warn(k, d.Doubts(k.paths()))
@@ -61,7 +69,7 @@ func (a *app) check() *cobra.Command {
 				return err
 			}
 			if *fetch {
-				notices, err := k.fetch(c.Context())
+				notices, err := k.fetch(ctx)
 				a.warn(k, notices)
 				return err
 			}

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -65,7 +66,10 @@ const demoText = `renewd keeps the token in ./%[1]s/token fresh. Ctrl-C ends it.
 
 // prepareDemo writes what is missing in dir.
 func prepareDemo(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := ownAlone(dir); err != nil {
 		return err
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -93,6 +97,32 @@ func prepareDemo(dir string) error {
 		}
 	}
 	return nil
+}
+
+// ownAlone refuses a directory in which somebody else could put, or has put, a configuration for us to run.
+func ownAlone(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range append([]string{""}, names(entries)...) {
+		path := filepath.Join(dir, name)
+		info, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		if owner := info.Sys().(*syscall.Stat_t).Uid; int(owner) != os.Geteuid() || info.Mode().Type() != fs.ModeSymlink && info.Mode().Perm()&0o022 != 0 {
+			return fmt.Errorf("%s belongs to somebody else, or others may write to it: remove it, or run the demo elsewhere", path)
+		}
+	}
+	return nil
+}
+
+func names(entries []fs.DirEntry) (list []string) {
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
 }
 
 func writeNew(path, text string) error {

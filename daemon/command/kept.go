@@ -55,18 +55,32 @@ func keepOne(t config.Token, log *zap.Logger) *kept {
 	k := &kept{conf: t}
 	var sinks daemon.Sinks
 	for _, p := range t.Publish {
-		var made place = &file.Sink{Path: p.File, Format: p.Format, Mode: p.Mode, Owner: p.Owner, Group: p.Group}
+		var made place = &file.Sink{Path: absolute(p.File), Format: p.Format, Mode: p.Mode, Owner: p.Owner, Group: p.Group}
 		if p.Directory != "" {
-			made = &directory.Sink{Path: p.Directory, Name: t.Name, Files: p.Files, Mode: p.Mode, Owner: p.Owner, Group: p.Group}
+			made = &directory.Sink{Path: absolute(p.Directory), Name: t.Name, Files: p.Files, Mode: p.Mode, Owner: p.Owner, Group: p.Group}
 		}
 		k.places = append(k.places, made)
 		sinks = append(sinks, made)
 	}
+	back, rereads := t.Source.(daemon.Rereader)
 	k.Keeper = &daemon.Keeper{
 		Name: t.Name, Source: t.Source, Sink: sinks, Policy: t.Policy, Check: t.Check, Timeout: t.Timeout,
-		Fingerprint: t.SourceFingerprint, Log: log.Named("token." + t.Name),
+		Fingerprint: t.SourceFingerprint, Distrust: rereads && back.Rereads() != "", Log: log.Named("token." + t.Name),
 	}
 	return k
+}
+
+// sweep removes what killed processes left beside the published files.
+func sweep(list []*kept) {
+	var sinks []*file.Sink
+	for _, k := range list {
+		for _, p := range k.places {
+			if s, ok := p.(*file.Sink); ok {
+				sinks = append(sinks, s)
+			}
+		}
+	}
+	file.Sweep(sinks)
 }
 
 // paths returns the published paths that readers use.
@@ -77,14 +91,21 @@ func (k *kept) paths() (paths []string) {
 	return paths
 }
 
-// inputs returns the files that the source reads, less what renewd publishes itself.
+// inputs returns the files that the source reads.
 func (k *kept) inputs() []string {
-	in, ok := k.Source.(daemon.Inputs)
-	if !ok {
-		return nil
+	if in, ok := k.Source.(daemon.Inputs); ok {
+		return in.Inputs()
 	}
-	own := k.paths()
-	return slices.DeleteFunc(slices.Clone(in.Inputs()), func(path string) bool { return slices.Contains(own, path) })
+	return nil
+}
+
+// publishes reports whether path leads to one of the published files, by whatever way.
+func (k *kept) publishes(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && slices.ContainsFunc(k.paths(), func(own string) bool {
+		other, err := os.Stat(own)
+		return err == nil && os.SameFile(info, other)
+	})
 }
 
 // describe says what can be known of a token from its configuration, the disk and the clock alone.

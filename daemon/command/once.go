@@ -4,7 +4,6 @@
 package command
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -23,7 +22,7 @@ func (a *app) once() *cobra.Command {
 			"was read back from the disk; of several failures it is the first of 78, 77, 73, 69, 1.",
 		Args: cobra.NoArgs,
 	}
-	timeout := c.Flags().Duration("timeout", time.Minute, "give up after this `duration`; until then failed attempts are repeated")
+	timeout := c.Flags().Duration("timeout", time.Minute, "give up after this `duration`, 0 for never; until then failed attempts are repeated")
 	force := c.Flags().Bool("force", false, "ask the sources even if good tokens are published")
 	level := c.Flags().String("log-level", "ERROR", "DEBUG, INFO, WARNING, ERROR or CRITICAL")
 	a.flags(c)
@@ -36,9 +35,16 @@ func (a *app) once() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(c.Context(), *timeout)
+		ctx, cancel, err := bounded(c.Context(), *timeout)
+		if err != nil {
+			return err
+		}
 		defer cancel()
 		list := keep(conf.Config, log)
+		if err := clash(list); err != nil {
+			return err
+		}
+		sweep(list)
 		for _, k := range list {
 			k.NoAdopt = *force
 		}

@@ -4,6 +4,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -41,13 +42,14 @@ func (a *app) plan() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		var out bytes.Buffer
 		for i, k := range list {
 			if i > 0 {
-				fmt.Fprintln(a.stdout)
+				fmt.Fprintln(&out)
 			}
-			k.timetable(a.stdout, *life)
+			k.timetable(&out, *life)
 		}
-		return nil
+		return a.print(out.Bytes())
 	}
 	return c
 }

@@ -38,7 +38,8 @@ func (a *app) run() *cobra.Command {
 func (a *app) serve(c *cobra.Command, log *zap.Logger) error {
 	// First of all: until then SIGTERM kills, or as process 1 does nothing.
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGHUP,
+		syscall.SIGPIPE) // of a log that nobody reads any more: the write fails, and that is all
 	defer signal.Stop(signals)
 	conf, err := a.load(c)
 	if err != nil {
@@ -65,6 +66,7 @@ func (s *service) obey(ctx context.Context, signals <-chan os.Signal, stop conte
 			stop(nil)
 		case got := <-signals:
 			switch got {
+			case syscall.SIGPIPE:
 			case syscall.SIGUSR1:
 				s.daemon.Refresh("")
 			case syscall.SIGHUP:

@@ -112,13 +112,17 @@ func (s *service) spawn(part func(context.Context) error) {
 
 // apply puts a configuration in force, whole or not at all:
 //
-//  1. bind the new listeners: only this can fail
+//  1. look for clashes and bind the new listeners: only this can fail
 //  2. watch the files, so that no change after this is lost
 //  3. run the Keepers: those that did not change go on
 //  4. close the listeners that are no longer asked for
 func (s *service) apply(conf *loaded) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	list := keep(conf.Config, s.root)
+	if err := clash(list); err != nil {
+		return err
+	}
 	opened, err := s.open(conf)
 	if err != nil {
 		return err
@@ -128,7 +132,6 @@ func (s *service) apply(conf *loaded) error {
 		old[k.Name] = k
 	}
 	s.memory.fit(len(conf.Tokens))
-	list := keep(conf.Config, s.root)
 	keepers := make([]*daemon.Keeper, len(list))
 	for i, k := range list {
 		if before := old[k.Name]; before != nil && before.conf.Fingerprint == k.conf.Fingerprint {
@@ -146,7 +149,10 @@ func (s *service) apply(conf *loaded) error {
 		Path: absolute(conf.path), SHA256: conf.SHA256, Generation: generation, LastReloadSuccessful: true, LastReload: time.Now().Round(0),
 	})
 	s.conf, s.kept = conf, list
-	s.watcher.Set(s.files())
+	sweep(list)
+	files := s.files()
+	s.board.forget(files)
+	s.watcher.Set(files)
 	s.daemon.Set(keepers)
 	s.swap(conf, opened)
 	return nil
@@ -171,16 +177,25 @@ func (s *service) files() []watcher.File {
 	}
 	for _, k := range s.kept {
 		for _, path := range k.inputs() {
-			files = append(files, watcher.File{Path: path, Known: true, Changed: func([]byte, error) error {
-				k.Trigger(daemon.TriggerInput)
-				return nil
-			}})
+			files = append(files, watcher.File{Path: path, Known: true, Changed: k.inputChanged(path)})
 		}
 		for _, path := range k.paths() {
 			files = append(files, watcher.File{Path: path, Poll: time.Minute, Known: true, Event: func() { k.Trigger(daemon.TriggerPublished) }})
 		}
 	}
 	return files
+}
+
+// inputChanged asks for an attempt, unless what changed is what was published: then it is only looked at.
+func (k *kept) inputChanged(path string) func([]byte, error) error {
+	return func([]byte, error) error {
+		if k.publishes(path) {
+			k.Trigger(daemon.TriggerPublished)
+		} else {
+			k.Trigger(daemon.TriggerInput)
+		}
+		return nil
+	}
 }
 
 // reload puts what the configuration file holds now in force. Whatever is wrong with it, the last good one stays.
@@ -209,13 +224,26 @@ func (s *service) reload(data []byte, err error) error {
 		return nil
 	}
 	if err := s.apply(&loaded{conf, path}); err != nil {
-		s.board.reloaded("apply_failed", err)
-		log.Error("configuration not applied, the last good one stays in force", zap.Error(err))
+		s.notApplied(log, err, before.Error)
 		return err // asked again at the next poll
 	}
 	s.board.reloaded("applied", nil)
 	log.Info("configuration reloaded", zap.Int("tokens", len(conf.Tokens)), zap.String("sha256", conf.SHA256))
 	return nil
+}
+
+// notApplied says once why a good configuration cannot come into force, however often that is tried.
+func (s *service) notApplied(log *zap.Logger, err error, said string) {
+	s.board.reloaded("apply_failed", err)
+	level := zap.ErrorLevel
+	if err.Error() == said {
+		level = zap.DebugLevel
+	}
+	var help string
+	if e, ok := errors.AsType[*exit](err); ok {
+		help = e.help
+	}
+	log.Log(level, "configuration not applied, the last good one stays in force", zap.Error(err), zap.String("hint", help))
 }
 
 // open binds what the configuration asks for and is not bound yet. If one cannot be bound none is.

@@ -4,6 +4,7 @@
 package command
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -52,7 +53,9 @@ func (a *app) status() *cobra.Command {
 			}
 			return a.print(append(text, '\n'))
 		}
-		return writeTable(a.stdout, report)
+		var out bytes.Buffer
+		writeTable(&out, report)
+		return a.print(out.Bytes())
 	}
 	return c
 }
@@ -70,7 +73,7 @@ func fromFiles(conf *loaded) status.Report {
 	return r
 }
 
-func writeTable(out io.Writer, r status.Report) error {
+func writeTable(out io.Writer, r status.Report) {
 	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
 	fmt.Fprintln(w, "TOKEN\tSOURCE\tVALID\tEXPIRES\tNEXT ATTEMPT\tFAILURES\tFILE\tMODE")
 	for _, t := range r.Tokens {
@@ -87,9 +90,7 @@ func writeTable(out io.Writer, r status.Report) error {
 				when(t.ExpiresAt, r.Time), when(t.NextAttempt, r.Time), t.ConsecutiveFailures, f.Path, f.Mode)
 		}
 	}
-	if err := w.Flush(); err != nil {
-		return &exit{code: exitOther, err: err}
-	}
+	_ = w.Flush() // into a buffer
 	for _, t := range r.Tokens {
 		if t.LastError != "" {
 			fmt.Fprintf(out, "\n%s: %s: %s\n", t.Name, cmp.Or(t.LastErrorClass, "error"), strings.ReplaceAll(t.LastError, "\n", "\n  "))
@@ -101,7 +102,6 @@ func writeTable(out io.Writer, r status.Report) error {
 	if e := r.Configuration.Error; e != "" {
 		fmt.Fprintf(out, "\nthe configuration on disk is not in force:\n%s\n", e)
 	}
-	return nil
 }
 
 // when says an instant by its distance from now, and by the clock.

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,15 +27,14 @@ func (a *app) wait() *cobra.Command {
 	timeout := c.Flags().Duration("timeout", 0, "give up after this `duration` with exit code 69; 0 waits for ever")
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		conf, err := a.load(c)
+		ctx, cancel, err := bounded(c.Context(), *timeout)
 		if err != nil {
 			return err
 		}
-		ctx := c.Context()
-		if *timeout > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, *timeout)
-			defer cancel()
+		defer cancel()
+		conf, err := a.load(c)
+		if err != nil {
+			return err
 		}
 		list := keep(conf.Config, noLog())
 		for {
@@ -44,10 +45,24 @@ func (a *app) wait() *cobra.Command {
 			select {
 			case <-ctx.Done():
 				fmt.Fprintln(a.stderr, err)
-				return &exit{code: exitUnavailable, err: errors.New("no valid token within " + timeout.String())}
+				return &exit{code: exitUnavailable, err: errors.New("waited in vain for valid tokens")}
 			case <-time.After(waitEvery):
 			}
 		}
 	}
 	return c
+}
+
+// bounded returns a context that ends after the timeout, unless that is 0, and when a signal says so: what a command has
+// started must not outlive it.
+func bounded(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc, error) {
+	if timeout < 0 {
+		return nil, nil, &exit{code: exitUsage, err: fmt.Errorf("--timeout: %v is negative", timeout)}
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	if timeout == 0 {
+		return ctx, stop, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return ctx, func() { cancel(); stop() }, nil
 }

@@ -25,7 +25,8 @@ import (
 // without mistakes is not checked further.
 type checker struct {
 	*strict.Document
-	file *file
+	title string // of the document: a path, or what stands for one
+	file  *file
 }
 
 // fail reports a mistake of meaning.
@@ -37,7 +38,7 @@ func (c *checker) fail(path, help, format string, args ...any) {
 func (c *checker) config() *Config {
 	f := c.file
 	out := &Config{Shutdown: Shutdown{KeepFor: f.Shutdown.KeepFor}, Status: Status(f.Status), LogPolicy: f.LogPolicy}
-	c.within("shutdown.keepFor", f.Shutdown.KeepFor, 0, 0)
+	c.within("shutdown.keepFor", f.Shutdown.KeepFor, 0, longest)
 	c.status()
 	if f.LogPolicy != "" && c.path("logPolicy", f.LogPolicy, true) {
 		out.LogPolicy = filepath.Clean(f.LogPolicy)
@@ -50,7 +51,7 @@ func (c *checker) config() *Config {
 		path := fmt.Sprintf("tokens[%d]", i)
 		out.Tokens = append(out.Tokens, c.token(path, &f.Tokens[i], names))
 	}
-	c.collisions()
+	c.collisions(out.Tokens)
 	return out
 }
 
@@ -135,26 +136,23 @@ func (c *checker) name(path, name string, names map[string]string) {
 
 // refresh checks the bounds of a schedule.
 func (c *checker) refresh(path string, r refresh) {
-	c.within(path+".before", r.Before, 0, 0)
-	c.within(path+".interval", r.Interval, 0, 0)
-	c.within(path+".keep", r.Keep, 0, 0)
-	c.within(path+".outage", r.Outage, 0, 0)
+	c.within(path+".before", r.Before, 0, longest)
+	c.within(path+".interval", r.Interval, 0, longest)
+	c.within(path+".keep", r.Keep, 0, longest)
+	c.within(path+".outage", r.Outage, 0, longest)
 	c.within(path+".floor", r.Floor, 100*time.Millisecond, time.Hour)
-	if r.DefaultTTL <= 0 && !c.Failed(path+".defaultTTL") {
-		c.fail(path+".defaultTTL", "", "defaultTTL must be more than 0s")
-	}
+	c.within(path+".defaultTTL", r.DefaultTTL, time.Second, longest)
 }
 
-// within checks that a duration is at least least and, unless most is 0, at most most.
+// longest bounds every duration: ten years, as for a token's life.
+const longest = 3650 * 24 * time.Hour
+
+// within checks that a duration lies within its bounds.
 func (c *checker) within(path string, d, least, most time.Duration) {
-	if d >= least && (most == 0 || d <= most) || c.Failed(path) {
+	if least <= d && d <= most || c.Failed(path) {
 		return
 	}
 	key := path[strings.LastIndexByte(path, '.')+1:]
-	if most == 0 {
-		c.fail(path, "", "%s must not be below %s", key, strict.FormatDuration(least))
-		return
-	}
 	c.fail(path, "", "%s must be within %s and %s", key, strict.FormatDuration(least), strict.FormatDuration(most))
 }
 

@@ -28,7 +28,7 @@ const MaxBytes = 16 << 20
 // error calls the text: a path, or the name of a variable.
 func (l Loader) Load(name string, data []byte) (*Config, error) {
 	f := &file{}
-	c := checker{Document: strict.Decode(l.options(name), data, f), file: f}
+	c := checker{Document: strict.Decode(l.options(name), data, f), title: name, file: f}
 	config := c.config()
 	if err := c.Err(); err != nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"github.com/renewd/renewd/daemon"
 )
 
 // path checks what can be said of a path without looking at the disk. file: it must not end in a slash.
@@ -67,10 +69,17 @@ func (c *checker) places() []place {
 	return all
 }
 
-// collisions reports entries that publish to one path, into a published directory, or over the record of another file.
-func (c *checker) collisions() {
+// collisions reports entries that publish to one path, into a published directory, over the record of another file, or over
+// a file that is read.
+func (c *checker) collisions(tokens []Token) {
 	taken := map[string]place{}
 	all := c.places()
+	read := c.inputs(tokens)
+	for _, p := range all {
+		if by := read[p.absolute]; by != "" && !p.directory {
+			c.fail(p.path, "publish somewhere else", "%q is read by %s and would be lost", p.absolute, by)
+		}
+	}
 	for _, p := range all {
 		if other, ok := taken[p.absolute]; ok {
 			c.collide(p, other, "both are %q", p.absolute)
@@ -89,6 +98,32 @@ func (c *checker) collisions() {
 			c.collide(other, p, "%q is where the record of the other is kept", record)
 		}
 	}
+}
+
+// inputs returns the files that are read, by whom: a publish over one of them would destroy it. The token that a source
+// reads back is not among them.
+func (c *checker) inputs(tokens []Token) map[string]string {
+	read := map[string]string{}
+	add := func(path, by string) {
+		if absolute, err := filepath.Abs(path); err == nil && path != "" {
+			read[absolute] = by
+		}
+	}
+	for _, t := range tokens {
+		in, ok := t.Source.(daemon.Inputs)
+		if !ok {
+			continue
+		}
+		back, _ := t.Source.(daemon.Rereader)
+		for _, path := range in.Inputs() {
+			if back == nil || path != back.Rereads() {
+				add(path, "the source of "+t.Name)
+			}
+		}
+	}
+	add(c.file.LogPolicy, "logPolicy")
+	add(c.title, "renewd: it is the configuration")
+	return read
 }
 
 // collide reports two entries that get into each other's way.

@@ -44,10 +44,13 @@ func (p Policy) Span(l Life) (time.Duration, bool) {
 	case !l.Expires.IsZero():
 		return max(0, l.Expires.Sub(l.Issued)), true
 	case p.Interval > 0 && p.AtEnd > 0:
-		return time.Duration(float64(p.Interval) / p.AtEnd), false
+		return time.Duration(min(float64(p.Interval)/p.AtEnd, float64(decade))), false
 	}
 	return p.DefaultTTL, false
 }
+
+// decade is longer than any life: arithmetic on it does not overflow.
+const decade = 10 * 366 * 24 * time.Hour
 
 // Promise returns the remaining life that readers of a token with this life may count on: min(Keep, life/4).
 func (p Policy) Promise(l Life) time.Duration {
@@ -98,16 +101,15 @@ func (p Policy) Notices(l Life) []string {
 	var notices []string
 	life, known := p.Span(l)
 	if !known {
-		notices = append(notices, fmt.Sprintf("nobody said when the token expires; it is refreshed as if it lived %v", life.Round(time.Second)))
+		notices = append(notices, fmt.Sprintf("nobody said when the token expires: it is refreshed as if it lived %v", life.Round(time.Second)))
 	}
 	if life < shortest {
-		notices = append(notices, fmt.Sprintf("a life of %v is shorter than what readers cache: they are promised %v",
-			life.Round(time.Second), p.Promise(l).Round(time.Second)))
+		notices = append(notices, "a life under 4 minutes is shorter than what readers cache: they are promised a quarter of it")
 	}
 	if w := p.Window(l); w.Short {
 		left := l.Issued.Add(life).Sub(w.End)
-		notices = append(notices, fmt.Sprintf("keep, outage and before do not fit into a life of %v: an issuer outage of %v can be survived",
-			life.Round(time.Second), max(0, left-p.Promise(l)).Round(time.Second)))
+		notices = append(notices, fmt.Sprintf("keep, outage and before do not fit into the life: an issuer outage of %v can be survived",
+			max(0, left-p.Promise(l)).Round(time.Second)))
 	}
 	return notices
 }

@@ -467,3 +467,40 @@ p.yaml:2:27: error: unknown key "utnil" in areas.token.db
 		t.Errorf("got\n%v", d.Err())
 	}
 }
+
+// doubtful is a text that decodes itself with a warning.
+type doubtful string
+
+func (d *doubtful) DecodeValue(v Value) {
+	*d = doubtful(v.Text())
+	v.Warn(Mistake{Rule: "DOUBT", Problem: v.Show() + " is doubtful"})
+}
+func (*doubtful) Schema() map[string]any { return map[string]any{"title": "a doubtful text"} }
+func (d *doubtful) String() string       { return string(*d) }
+
+func TestKeysMayBeDeclaredOpen(t *testing.T) {
+	var got struct {
+		Token  doubtful          `yaml:"token"`
+		Secret string            `yaml:"secret" enum:"a"`
+		Map    map[string]string `yaml:"map"`
+	}
+	o := Options{Name: "p.yaml", MaxBytes: 1 << 20, Open: func(key string) bool { return key == "token" }}
+	d := Decode(o, []byte("token: shown\nsecret: hidden\nmap: {x.y: z, x: null}\n"), &got)
+	d.ReportKey("map.x.y", Mistake{Problem: "bad key"})
+	d.ReportKey("map.none", Mistake{Problem: "not written"})
+	want := `p.yaml:2:9: error: unknown value what is there for secret
+    2 | secret: [redacted]
+  help: write a`
+	if text := fmt.Sprint(d.Err()); !strings.HasPrefix(text, want) || !strings.Contains(text, "p.yaml:3:7: error: bad key\n    3 | map: {x.y: z, x: null}\n      |       ^^^\n") ||
+		!strings.Contains(text, "p.yaml:3:6: error: not written") {
+		t.Error(text)
+	}
+	if w := d.Warnings(); len(w) != 1 || w[0].String() != "p.yaml:1:8: warning: \"shown\" is doubtful\n    1 | token: shown\n      |        ^^^^^" {
+		t.Error(w)
+	}
+	for path, want := range map[string]bool{"token": true, "map.x": true, "map.x.y": true, "map.x.z": false, "map.none": false, "none": false, "": true} {
+		if d.Written(path) != want {
+			t.Errorf("Written(%q) is %v", path, !want)
+		}
+	}
+}

@@ -16,7 +16,7 @@ import (
 // sweep removes leftovers of killed processes and all generations but the one in force and the one before it. The error
 // is for Remove alone: for anybody else a leftover is no reason to refuse a token.
 func sweep(d *place.Dir) error {
-	d.Sweep(tempPrefix)
+	d.Sweep(func(prefix string) bool { return prefix == tempPrefix })
 	names, err := d.Names()
 	if err != nil {
 		return err

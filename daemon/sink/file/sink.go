@@ -16,13 +16,12 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-	"sync/atomic"
 
 	"github.com/renewd/renewd/daemon"
 	"github.com/renewd/renewd/daemon/sink/internal/place"
 )
 
-// Sink publishes to one file. Set the fields before the first call, and do not copy it afterwards. Write and Read may be
+// Sink publishes to one file. Set the fields before the first call. Write and Read may be
 // called at the same time; Write, Check and Remove by one goroutine at a time.
 type Sink struct {
 	Path   string        // the file; its directory must exist, symlinks among its parents are followed at every call
@@ -30,8 +29,6 @@ type Sink struct {
 	Mode   fs.FileMode   // permission bits of the file and its record, whatever the umask; 0: 0600
 	Owner  int           // user id of both; -1: unchanged
 	Group  int           // group id of both; -1: unchanged
-
-	swept atomic.Bool // leftovers of a killed process were looked for
 }
 
 var _ daemon.Sink = (*Sink)(nil)
@@ -49,11 +46,10 @@ func (s *Sink) Write(_ context.Context, t daemon.Token, r daemon.Record) error {
 //
 //  1. make the bytes
 //  2. open the directory; all further steps work in what was opened
-//  3. remove leftovers, once
-//  4. look at the file and at the record: what is right stays as it is
-//  5. replace the record; it describes the new bytes and those that are there still
-//  6. replace the file
-//  7. fsync the directory
+//  3. look at the file and at the record: what is right stays as it is
+//  4. replace the record; it describes the new bytes and those that are there still
+//  5. replace the file
+//  6. fsync the directory
 //
 // Each replacement is place.Dir.Replace. It is also how a wrong mode or owner is put right: fchmod in place is refused for
 // a file of another user, and would reach through a hard link. Both files are synced, so a power failure leaves what a
@@ -206,17 +202,28 @@ func (s *Sink) remove() error {
 	return d.Sync()
 }
 
-// open opens the directory. The first time it clears up after a killed process.
-func (s *Sink) open() (*place.Dir, error) {
-	d, err := place.Open(filepath.Dir(s.Path))
-	if err != nil {
-		return nil, err
+// Sweep removes what killed processes left behind beside the files of these sinks; each directory is listed once. It is
+// for the process that publishes there, at its start: a probe that swept would take away what is being written.
+func Sweep(sinks []*Sink) {
+	prefixes := map[string]map[string]bool{} // by directory
+	for _, s := range sinks {
+		dir := filepath.Dir(s.Path)
+		if prefixes[dir] == nil {
+			prefixes[dir] = map[string]bool{}
+		}
+		prefixes[dir][s.temp()] = true
 	}
-	if !s.swept.Swap(true) {
-		d.Sweep(s.temp())
+	for dir, ours := range prefixes {
+		d, err := place.Open(dir)
+		if err != nil {
+			continue // the first publish will say what is wrong
+		}
+		d.Sweep(func(prefix string) bool { return ours[prefix] })
+		d.Close()
 	}
-	return d, nil
 }
+
+func (s *Sink) open() (*place.Dir, error) { return place.Open(filepath.Dir(s.Path)) }
 
 func (s *Sink) base() string     { return filepath.Base(s.Path) }
 func (s *Sink) record() string   { return "." + s.base() + ".renewd" }

@@ -368,39 +368,39 @@ func TestLeftoversOfOursAreRemovedAndNothingElse(t *testing.T) {
 		".other.renewd-tmp-0123456789abcdef", ".token.renewd-tmp-0123456789abcdeg", ".token.renewd-tmp-0123456789abcdef0",
 		".token.renewd-tmp-", ".token.swp", "token.renewd-tmp-0123456789abcdef", ".token.renewd-tmp-x.renewd-tmp-0123456789abcdef",
 	}
-	for _, first := range []string{"write", "read"} {
-		t.Run(first, func(t *testing.T) {
-			dir := memory(t)
-			publish(t, sink(filepath.Join(dir, "token")), 1)
-			for _, name := range slices.Concat(foreign, []string{ours, mine}) {
-				if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := os.Mkdir(filepath.Join(dir, ".token.renewd-tmp-00000000000000aa"), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			want := slices.DeleteFunc(list(t, dir), func(n string) bool { return n == ours })
-			s := sink(filepath.Join(dir, "token"))
-			if first == "write" {
-				publish(t, s, 1)
-			} else if _, _, err := s.Read(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if got := list(t, dir); !slices.Equal(got, want) {
-				t.Errorf("left %q, want %q", got, want)
-			}
-			if err := s.Remove(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			want = slices.DeleteFunc(want, func(n string) bool { return n == "token" || n == ".token.renewd" })
-			if got := list(t, dir); !slices.Equal(got, want) {
-				t.Errorf("Remove left %q, want %q", got, want)
-			}
-			if err := s.Remove(t.Context()); err != nil {
-				t.Errorf("a second Remove: %v", err)
-			}
-		})
+	dir := memory(t)
+	s := sink(filepath.Join(dir, "token"))
+	publish(t, s, 1)
+	for _, name := range slices.Concat(foreign, []string{ours, mine}) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".token.renewd-tmp-00000000000000aa"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	all := list(t, dir)
+	publish(t, sink(s.Path), 1)
+	if _, _, err := sink(s.Path).Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, dir); !slices.Equal(got, all) {
+		t.Errorf("publishing and reading left %q, want %q: what lies there may be another process's", got, all)
+	}
+	want := slices.DeleteFunc(all, func(n string) bool { return n == ours })
+	Sweep([]*Sink{s, sink(filepath.Join(dir, "another")), sink(filepath.Join(dir, "missing", "token"))})
+	if got := list(t, dir); !slices.Equal(got, want) {
+		t.Errorf("left %q, want %q", got, want)
+	}
+	if err := s.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want = slices.DeleteFunc(want, func(n string) bool { return n == "token" || n == ".token.renewd" })
+	if got := list(t, dir); !slices.Equal(got, want) {
+		t.Errorf("Remove left %q, want %q", got, want)
+	}
+	if err := s.Remove(t.Context()); err != nil {
+		t.Errorf("a second Remove: %v", err)
 	}
 }
 

@@ -322,6 +322,7 @@ func TestKilledProcessLeavesWhatItsRecordDescribes(t *testing.T) {
 		if len(list(t, dir)) > 2 {
 			leftovers++
 		}
+		Sweep([]*Sink{sink(path)})
 		tok, _, err := sink(path).Read(t.Context())
 		if err != nil || tok.Value.Reveal() != string(data) {
 			t.Fatalf("round %d: token %v, error %v", round, tok, err)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -20,8 +21,9 @@ import (
 )
 
 var (
-	_ daemon.Source = (*Source)(nil)
-	_ daemon.Inputs = (*Source)(nil)
+	_ daemon.Source   = (*Source)(nil)
+	_ daemon.Inputs   = (*Source)(nil)
+	_ daemon.Rereader = (*Source)(nil)
 )
 
 // Source issues a token again. Get one from New. It is safe for concurrent use.
@@ -30,9 +32,13 @@ type Source struct {
 	key    keyfile.File
 }
 
-// Doubts says what is probably not meant: re-issuing over and over a token that renewd does not replace itself.
+// Rereads returns the file of the token that is issued again.
+func (s *Source) Rereads() string { return s.config.TokenFile }
+
+// Doubts says what is probably not meant, given the absolute paths that the token is published to: re-issuing over and
+// over a token that renewd does not replace itself.
 func (s *Source) Doubts(published []string) []string {
-	if slices.Contains(published, s.config.TokenFile) {
+	if path, err := filepath.Abs(s.config.TokenFile); err != nil || slices.Contains(published, path) {
 		return nil
 	}
 	return []string{fmt.Sprintf("tokenFile %q is not published by renewd: unless another program writes it, nothing can be re-issued from its exp and grace (%v) on",

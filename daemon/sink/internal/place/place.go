@@ -214,16 +214,16 @@ func (d *Dir) Try(temp string, look Look) error {
 	return d.root.Remove(t)
 }
 
-// Sweep removes the temporary files whose names begin with temp. What cannot be removed is left to the next start: a
-// leftover is no reason to refuse a token.
-func (d *Dir) Sweep(temp string) {
+// Sweep removes the temporary files whose names are a prefix that ours accepts and what Random returns. What cannot be
+// removed is left to the next start: a leftover is no reason to refuse a token.
+func (d *Dir) Sweep(ours func(prefix string) bool) {
 	names, err := d.Names()
 	if err != nil {
 		return
 	}
 	for _, name := range names {
-		digits, found := strings.CutPrefix(name, temp)
-		if !found || !IsRandom(digits) {
+		cut := len(name) - randomDigits
+		if cut < 0 || !IsRandom(name[cut:]) || !ours(name[:cut]) {
 			continue
 		}
 		if info, err := d.root.Lstat(name); err == nil && !info.IsDir() {
