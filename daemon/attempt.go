@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -90,16 +89,13 @@ func (k *Keeper) place(ctx context.Context) (release func()) {
 
 // answer is what became of a call of the Source.
 type answer struct {
-	token Token
-	err   error
-	panic *panicked
+	token    Token
+	err      error
+	panicked bool
 }
 
-// panicked is a panic that is carried to another goroutine.
-type panicked struct {
-	value any
-	stack []byte
-}
+// carried is the value of a panic that goes on in another goroutine. It was reported, with its trace, where it began.
+type carried struct{}
 
 // ask calls the Source in a goroutine of its own, and waits for it in any case. Meanwhile mail is opened and the disk is
 // healed; what the mail asks for besides is planned after the attempt.
@@ -111,7 +107,8 @@ func (k *Keeper) ask(ctx context.Context) (Token, error) {
 		var a answer
 		defer func() {
 			if value := recover(); value != nil {
-				a.panic = &panicked{value, debug.Stack()}
+				k.recovered(value)
+				a.panicked = true
 			}
 			answers <- a
 		}()
@@ -124,8 +121,8 @@ func (k *Keeper) ask(ctx context.Context) (Token, error) {
 		}
 		select {
 		case a := <-answers:
-			if a.panic != nil {
-				panic(a.panic)
+			if a.panicked {
+				panic(carried{})
 			}
 			if _, classed := errors.AsType[*Failure](a.err); a.err != nil && !classed && bounded.Err() != nil {
 				a.err = &Failure{Class: ClassUnavailable, Err: fmt.Errorf("no answer within %v", k.timeout())}

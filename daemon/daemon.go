@@ -35,6 +35,10 @@ type Daemon struct {
 	Log  *zap.Logger      // of the daemon itself; nil: silent
 	Wall func() time.Time // the wall clock, for tests that step it; nil: time.Now().Round(0)
 
+	// Recovered is told of a panic of a token's Keeper, from the deferred function that recovered it. It must not print a
+	// value that may hold a secret. nil: the Keeper's Log gets the trace, with the text of a runtime error or the type.
+	Recovered func(name string, value any)
+
 	mu      sync.Mutex // guards want, shared and running
 	want    []*Keeper
 	shared  *shared
@@ -68,6 +72,7 @@ func (d *Daemon) Set(keepers []*Keeper) {
 func (d *Daemon) prepare() {
 	if d.shared == nil {
 		d.shared = newShared(d.Wall)
+		d.shared.recovered = d.Recovered
 		d.running = map[string]*task{}
 		d.changed = make(chan struct{}, 1)
 	}
@@ -162,30 +167,36 @@ func (d *Daemon) supervise(ctx context.Context, k *Keeper) {
 	}
 }
 
-// survive runs a Keeper and reports whether it panicked. Of the panic's value only what cannot hold a secret is logged:
-// the text of a runtime error, otherwise its type.
-func (d *Daemon) survive(ctx context.Context, k *Keeper) (again bool) {
+// survive runs a Keeper and reports whether it panicked.
+func (d *Daemon) survive(ctx context.Context, k *Keeper) (panicked bool) {
 	defer func() {
 		value := recover()
 		if value == nil {
 			return
 		}
-		again = true
-		stack := debug.Stack()
-		if carried, ok := value.(*panicked); ok {
-			value, stack = carried.value, carried.stack
+		panicked = true
+		if _, reported := value.(carried); !reported {
+			k.recovered(value)
 		}
-		cause := fmt.Sprintf("%T", value)
-		if err, ok := value.(runtime.Error); ok {
-			cause = err.Error()
-		}
-		k.log().Error("keeper panicked", zap.String("token", k.Name), zap.String("panic", cause), zap.ByteString("stack", stack))
 		if k.Observe != nil {
 			k.Observe(Event{Name: k.Name, Kind: Panicked, Trigger: k.reason})
 		}
 	}()
 	_ = k.Run(ctx) // nil by contract
 	return false
+}
+
+// recovered reports a panic. It is called by the deferred function that recovered it.
+func (k *Keeper) recovered(value any) {
+	if k.shared != nil && k.shared.recovered != nil {
+		k.shared.recovered(k.Name, value)
+		return
+	}
+	cause := fmt.Sprintf("%T", value)
+	if err, ok := value.(runtime.Error); ok {
+		cause = err.Error()
+	}
+	k.log().Error("keeper panicked", zap.String("token", k.Name), zap.String("panic", cause), zap.ByteString("stack", debug.Stack()))
 }
 
 // compareClocks wakes every Keeper when the wall clock and the monotonic clock disagree: the clock was set, or the machine

@@ -25,6 +25,8 @@ type shared struct {
 	wall    func() time.Time
 	started time.Time // with a monotonic reading
 
+	recovered func(name string, value any) // Daemon.Recovered
+
 	mu     sync.Mutex               // guards the maps
 	places map[string]chan struct{} // by endpoint, one for each attempt in flight
 	until  map[string]time.Time     // by endpoint: nobody may ask before

@@ -28,6 +28,7 @@ type board struct {
 	entries []*entry // in the order of the configuration
 	byName  map[string]*entry
 	conf    status.Loaded
+	policy  string // path of the log policy
 	watches map[string]status.Watch
 }
 
@@ -125,7 +126,7 @@ func (b *board) watched(s watcher.State) {
 	if s.Cause != nil {
 		w.Error = s.Cause.Error()
 	}
-	if s.Mode == watcher.Inotify && s.Path != b.conf.Path {
+	if s.Mode == watcher.Inotify && s.Path != b.conf.Path && s.Path != b.policy {
 		delete(b.watches, s.Path)
 		return
 	}
@@ -133,14 +134,22 @@ func (b *board) watched(s watcher.State) {
 }
 
 // forget drops what is known of files that are no longer watched.
-func (b *board) forget(files []watcher.File) {
+func (b *board) forget(files []watcher.File, policy string) {
 	watched := map[string]bool{}
 	for _, f := range files {
 		watched[absolute(f.Path)] = true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.policy = policy
 	maps.DeleteFunc(b.watches, func(path string, _ status.Watch) bool { return !watched[path] })
+}
+
+// watch returns how the watching of one file goes; the zero Watch if that is not known.
+func (b *board) watch(path string) status.Watch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.watches[path]
 }
 
 // report is the snapshot that /status and the metrics show.

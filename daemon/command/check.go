@@ -64,6 +64,9 @@ func (a *app) check() *cobra.Command {
 		if *jwks {
 			return a.printKeys(list)
 		}
+		if err := a.checkPolicy(conf); err != nil {
+			return err
+		}
 		err = a.onceEach(list, func(k *kept) error {
 			if err := k.look(); err != nil {
 				return err
@@ -81,6 +84,23 @@ func (a *app) check() *cobra.Command {
 		return a.print(fmt.Appendf(nil, "%s ok\n", plural(len(list), "token")))
 	}
 	return c
+}
+
+// checkPolicy validates the log policy that the configuration leads to, as run would use it.
+func (a *app) checkPolicy(conf *loaded) error {
+	l, err := a.newLogging(&logFlags{path: os.Getenv(variable("log-policy"))})
+	if err != nil {
+		return err
+	}
+	l.know(conf.Tokens)
+	path, optional := l.policyOf(conf)
+	if path == "" {
+		return nil
+	}
+	if err := l.usable(path, optional); err != nil {
+		return &exit{code: exitConfig, err: err}
+	}
+	return nil
 }
 
 // look finds what would make an attempt fail, without making one.

@@ -121,7 +121,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.run(), a.once(), a.demo(), a.check(), a.status(), a.wait(), a.healthcheck(), a.refresh(), a.plan(),
+	root.AddCommand(a.run(), a.once(), a.demo(), a.check(), a.logPolicy(), a.status(), a.wait(), a.healthcheck(), a.refresh(), a.plan(), a.simulate(),
 		a.schema(), a.version())
 	return root
 }

@@ -24,6 +24,9 @@ import (
 //go:embed demo.yaml
 var demoConfig string
 
+//go:embed demo-log-policy.yaml
+var demoPolicy string
+
 const (
 	demoDir    = "renewd-demo"
 	socketRoom = 107 // bytes of a unix socket's path
@@ -37,13 +40,14 @@ func (a *app) demo() *cobra.Command {
 			"The directory is made if it is missing, and what is in it is used: edit its files while the demo runs.",
 		Args: cobra.NoArgs,
 	}
-	level := c.Flags().String("log-level", "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL")
+	var flags logFlags
+	flags.add(c)
 	c.Flags().StringVar(&a.from.listen, "listen", "", "`address` of health, metrics and status; outranks status.listen")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := prepareDemo(demoDir); err != nil {
 			return &exit{code: exitWrite, err: fmt.Errorf("prepare the demo: %w", err)}
 		}
-		log, err := newLog(a.stderr, *level)
+		log, err := a.newLogging(&flags)
 		if err != nil {
 			return err
 		}
@@ -60,6 +64,7 @@ const demoText = `renewd keeps the token in ./%[1]s/token fresh. Ctrl-C ends it.
   renewd status -c %[1]s/config.yaml           how it is
   renewd plan -c %[1]s/config.yaml             when it is refreshed, and why then
   $EDITOR ./%[1]s/config.yaml                  change ttl or refresh: it is obeyed at once
+  $EDITOR ./%[1]s/log-policy.yaml              change a level: it is obeyed at once, and a line says so
   rm ./%[1]s/token                             it comes back
 
 `
@@ -88,8 +93,9 @@ func prepareDemo(dir string) error {
 		socket = "" // the demo does without
 	}
 	for name, text := range map[string]string{
-		"signing.pem": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
-		"config.yaml": strings.NewReplacer("DIR", dir, "SOCKET", socket).Replace(demoConfig),
+		"signing.pem":     string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
+		"log-policy.yaml": demoPolicy,
+		"config.yaml":     strings.NewReplacer("DIR", dir, "SOCKET", socket).Replace(demoConfig),
 	} {
 		err := writeNew(filepath.Join(dir, name), text)
 		if err != nil && !errors.Is(err, fs.ErrExist) {

@@ -24,7 +24,7 @@ import (
 
 // loader returns the reader of configurations.
 func loader() config.Loader {
-	return config.Loader{Lookup: os.LookupEnv}
+	return config.Loader{Lookup: os.LookupEnv, Version: version()}
 }
 
 // place is a sink and what the command line does with it besides.

@@ -4,35 +4,145 @@
 package command
 
 import (
+	"errors"
 	"fmt"
-	"io"
-	"strings"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
 
+	"github.com/spf13/cobra"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
+
+	"github.com/renewd/renewd/daemon/config"
+	"github.com/renewd/renewd/watcher"
+	"github.com/renewd/renewd/watcher/logpolicy"
 )
 
-// newLog returns the logger that writes to w from the named level on.
-func newLog(w io.Writer, level string) (*zap.Logger, error) {
-	levels := map[string]zapcore.Level{
-		"DEBUG": zap.DebugLevel, "INFO": zap.InfoLevel, "WARNING": zap.WarnLevel, "ERROR": zap.ErrorLevel, "CRITICAL": zap.DPanicLevel,
+// policyText is the variable that may carry the whole log policy where no file can be mounted.
+const policyText = "RENEWD_LOG_POLICY_YAML"
+
+// areas are the parts that log, by the names that the log policy uses.
+func areas() []logpolicy.Area {
+	return []logpolicy.Area{
+		{Name: "daemon", Covers: "start, stop, workers"},
+		{Name: "token", Covers: "the refresh of all tokens; token.NAME is that of one"},
+		{Name: "notify", Covers: "telling consumers"},
+		{Name: "status", Covers: "health, metrics, admin socket"},
+		{Name: "watcher", Covers: "file watching"},
+		{Name: "policy", Covers: "the log policy file"},
+		{Name: "config", Covers: "the configuration file"},
 	}
-	l, ok := levels[strings.ToUpper(level)]
-	if !ok {
-		return nil, &exit{code: exitUsage, err: fmt.Errorf("--log-level: unknown level %.40q", level), help: "one of DEBUG, INFO, WARNING, ERROR, CRITICAL"}
+}
+
+// logging is the logger and the policy that it obeys.
+type logging struct {
+	*logpolicy.Switch
+	flags  *logFlags
+	path   string // of the policy file; empty: there is none
+	follow func(data []byte, err error) error
+}
+
+// logFlags are the flags of a command that runs for long.
+type logFlags struct {
+	level    string
+	path     string
+	required bool
+	poll     time.Duration
+}
+
+func (l *logFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&l.level, "log-level", "", "top `level` of the log; outranks the policy's")
+	f.StringVar(&l.path, "log-policy", "", "log policy `file`; outranks logPolicy (default log-policy.yaml beside the configuration, if there is one)")
+	f.BoolVar(&l.required, "log-policy-required", false, "exit with 78 if the log policy cannot be used at start")
+	f.DurationVar(&l.poll, "log-policy-poll", 10*time.Second, "how often the log policy is read without an event, 1s to 5m")
+}
+
+// newLogging returns the logger with the built-in policy in force.
+func (a *app) newLogging(flags *logFlags) (*logging, error) {
+	o := logpolicy.Options{Areas: areas(), Stderr: a.stderr, Stdout: a.stdout}
+	if flags.level != "" {
+		l, err := logpolicy.ParseLevel(flags.level)
+		if err != nil {
+			return nil, &exit{code: exitUsage, err: fmt.Errorf("--log-level: %w", err)}
+		}
+		o.Level = &l
 	}
-	names := map[zapcore.Level]string{}
-	for name, l := range levels {
-		names[l] = name
+	if flags.poll != 0 && (flags.poll < time.Second || flags.poll > 5*time.Minute) {
+		return nil, &exit{code: exitUsage, err: fmt.Errorf("--log-policy-poll: %v is not within 1s and 5m", flags.poll)}
 	}
-	encoder := zapcore.NewConsoleEncoder(zapcore.EncoderConfig{
-		TimeKey: "time", LevelKey: "level", NameKey: "logger", MessageKey: "msg", StacktraceKey: "",
-		EncodeTime:       zapcore.ISO8601TimeEncoder,
-		EncodeDuration:   zapcore.StringDurationEncoder,
-		EncodeLevel:      func(l zapcore.Level, e zapcore.PrimitiveArrayEncoder) { e.AppendString(names[l]) },
-		ConsoleSeparator: " | ",
-	})
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), l)), nil
+	return &logging{Switch: logpolicy.New(o), flags: flags}, nil
+}
+
+// policyOf returns the path of the policy file, and whether it may be missing.
+func (l *logging) policyOf(conf *loaded) (path string, optional bool) {
+	switch {
+	case l.flags.path != "":
+		return l.flags.path, false
+	case conf.LogPolicy != "":
+		return conf.LogPolicy, false
+	case conf.path != "":
+		return filepath.Join(filepath.Dir(conf.path), "log-policy.yaml"), true
+	}
+	return "", false
+}
+
+// prepare makes ready to follow the policy that a configuration names. Another one than before is read first: if it cannot
+// be used the configuration is not applied. At the start the built-in policy does instead, unless a usable one is required.
+func (l *logging) prepare(conf *loaded, first bool) (use func(), err error) {
+	if text, ok := os.LookupEnv(policyText); ok {
+		if !first {
+			return func() {}, nil
+		}
+		err := l.Apply(policyText, []byte(text), "environment")
+		if err != nil && l.flags.required {
+			return nil, &exit{code: exitConfig, err: err}
+		}
+		return func() {}, nil
+	}
+	path, optional := l.policyOf(conf)
+	if path == l.path && l.follow != nil || path == "" {
+		return func() {}, nil
+	}
+	if !first || l.flags.required {
+		if err := l.usable(path, optional && !l.flags.required); err != nil {
+			return nil, &exit{code: exitConfig, err: err}
+		}
+	}
+	return func() { l.path, l.follow = path, l.Follow(path, optional) }, nil
+}
+
+// usable says why the policy in a file could not be applied.
+func (l *logging) usable(path string, optional bool) error {
+	data, err := os.ReadFile(path)
+	if optional && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read log policy: %w", err)
+	}
+	if bad := l.Check(path, data, true); bad != nil && len(bad.Problems) > 0 {
+		return bad
+	}
+	return nil
+}
+
+// files returns the policy file to watch.
+func (l *logging) files() []watcher.File {
+	if l.follow == nil {
+		return nil
+	}
+	return []watcher.File{{Path: l.path, Poll: l.flags.poll, MaxBytes: logpolicy.MaxBytes + 1, Changed: l.follow}}
+}
+
+// know tells which tokens are configured.
+func (l *logging) know(tokens []config.Token) {
+	names := make([]string, 0, len(tokens))
+	for _, t := range tokens {
+		names = append(names, t.Name)
+	}
+	l.SetTokens(names)
 }
 
 // noLog is the logger of commands that answer and exit.

@@ -24,13 +24,14 @@ func (a *app) once() *cobra.Command {
 	}
 	timeout := c.Flags().Duration("timeout", time.Minute, "give up after this `duration`, 0 for never; until then failed attempts are repeated")
 	force := c.Flags().Bool("force", false, "ask the sources even if good tokens are published")
-	level := c.Flags().String("log-level", "ERROR", "DEBUG, INFO, WARNING, ERROR or CRITICAL")
+	level := c.Flags().String("log-level", "ERROR", "DEBUG, INFO, WARNING, ERROR, CRITICAL or OFF")
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		log, err := newLog(a.stderr, *level)
+		log, err := a.newLogging(&logFlags{level: *level})
 		if err != nil {
 			return err
 		}
+		defer func() { _ = log.Sync() }() // a line that cannot be written changes nothing
 		conf, err := a.load(c)
 		if err != nil {
 			return err
@@ -40,7 +41,7 @@ func (a *app) once() *cobra.Command {
 			return err
 		}
 		defer cancel()
-		list := keep(conf.Config, log)
+		list := keep(conf.Config, log.Logger())
 		if err := clash(list); err != nil {
 			return err
 		}

@@ -22,18 +22,14 @@ func (a *app) refresh() *cobra.Command {
 	}
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		conf, err := a.load(c)
+		client, err := a.adminClient(c)
 		if err != nil {
 			return err
-		}
-		if conf.Status.Socket == "" {
-			return &exit{code: exitUsage, err: errors.New("the configuration has no admin socket"), help: socketHelp}
 		}
 		name := ""
 		if len(args) == 1 {
 			name = args[0]
 		}
-		client := status.Client{Socket: conf.Status.Socket}
 		switch err := client.Refresh(c.Context(), name); {
 		case errors.Is(err, status.ErrNoDaemon):
 			return &exit{code: exitUnavailable, err: err}

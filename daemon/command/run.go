@@ -22,10 +22,11 @@ func (a *app) run() *cobra.Command {
 			"SIGTERM and SIGINT end it, SIGUSR1 refreshes all tokens now, SIGHUP looks at the configuration now.",
 		Args: cobra.NoArgs,
 	}
-	level := c.Flags().String("log-level", "WARNING", "DEBUG, INFO, WARNING, ERROR or CRITICAL")
+	var flags logFlags
+	flags.add(c)
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		log, err := newLog(a.stderr, *level)
+		log, err := a.newLogging(&flags)
 		if err != nil {
 			return err
 		}
@@ -35,7 +36,7 @@ func (a *app) run() *cobra.Command {
 }
 
 // serve reads the configuration and keeps its tokens fresh until a signal says otherwise.
-func (a *app) serve(c *cobra.Command, log *zap.Logger) error {
+func (a *app) serve(c *cobra.Command, log *logging) error {
 	// First of all: until then SIGTERM kills, or as process 1 does nothing.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGHUP,

@@ -4,7 +4,11 @@
 package command
 
 import (
+	"encoding/json"
+
 	"github.com/spf13/cobra"
+
+	"github.com/renewd/renewd/watcher/logpolicy"
 )
 
 func (a *app) schema() *cobra.Command {
@@ -25,6 +29,18 @@ func (a *app) schema() *cobra.Command {
 				return &exit{code: exitOther, err: err}
 			}
 			return a.print(text)
+		},
+	})
+	c.AddCommand(&cobra.Command{
+		Use:   "log-policy",
+		Short: "Of the log policy",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			text, err := json.MarshalIndent(logpolicy.Schema(), "", "  ")
+			if err != nil {
+				return &exit{code: exitOther, err: err}
+			}
+			return a.print(append(text, '\n'))
 		},
 	})
 	return c

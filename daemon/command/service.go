@@ -24,6 +24,7 @@ import (
 // service is the running program: what the configuration in force made of the parts.
 type service struct {
 	app     *app
+	logging *logging
 	root    *zap.Logger
 	log     *zap.Logger // root's area "daemon"
 	board   *board
@@ -49,9 +50,10 @@ type door struct {
 	stop context.CancelFunc
 }
 
-func newService(a *app, log *zap.Logger) *service {
-	s := &service{app: a, root: log, log: log.Named("daemon"), board: newBoard(), doors: map[string]*door{}}
-	s.daemon = &daemon.Daemon{Log: s.log}
+func newService(a *app, logging *logging) *service {
+	log := logging.Logger()
+	s := &service{app: a, logging: logging, root: log, log: log.Named("daemon"), board: newBoard(), doors: map[string]*door{}}
+	s.daemon = &daemon.Daemon{Log: s.log, Recovered: func(name string, value any) { logging.Recovered("token."+name, value) }}
 	s.watcher = &watcher.Watcher{Log: log.Named("watcher"), Observe: s.board.watched}
 	s.notify = &notify.Queue{Log: log.Named("notify"), Observe: func(name, kind string, err error) {
 		result := "success"
@@ -62,11 +64,23 @@ func newService(a *app, log *zap.Logger) *service {
 	}}
 	s.server = &status.Server{
 		Log:      log.Named("status"),
-		Report:   s.board.report,
+		Report:   s.report,
 		Ready:    func(token string) error { return s.board.ready(token, time.Now()) },
 		Started:  func() error { return s.board.ready("", time.Time{}) },
 		Live:     s.daemon.Live,
 		Counters: s.board.counters,
+		Metrics:  s.logMetrics,
+		Check:    s.check,
+		Levels: func(area string) (string, error) {
+			list, err := logging.Explain(area)
+			return explained(list), err
+		},
+		SetLevel: func(area, level string, d time.Duration) (any, error) {
+			if err := logging.SetLevel(area, level, d); err != nil {
+				return nil, err
+			}
+			return logging.State().Overrides, nil
+		},
 		Refresh: func(token string) error {
 			if !s.daemon.Refresh(token) {
 				return fmt.Errorf("token %.64q: %w", token, status.ErrUnknown)
@@ -85,6 +99,15 @@ func (s *service) begin(ctx context.Context, conf *loaded) error {
 
 // run works until its context ends or a part fails, and returns when all parts are over.
 func (s *service) run(context.Context) error {
+	// The log outlives everything that logs.
+	logs, end := context.WithCancel(context.Background())
+	var last sync.WaitGroup
+	last.Go(func() { _ = s.logging.Run(logs) }) // nil by contract
+	defer func() {
+		end()
+		last.Wait()
+		_ = s.logging.Sync() // what could not be written within a second is given up
+	}()
 	s.spawn(s.daemon.Run)
 	s.spawn(s.watcher.Run)
 	s.spawn(s.notify.Run)
@@ -112,7 +135,7 @@ func (s *service) spawn(part func(context.Context) error) {
 
 // apply puts a configuration in force, whole or not at all:
 //
-//  1. look for clashes and bind the new listeners: only this can fail
+//  1. look for clashes, read another log policy, bind the new listeners: only this can fail
 //  2. watch the files, so that no change after this is lost
 //  3. run the Keepers: those that did not change go on
 //  4. close the listeners that are no longer asked for
@@ -123,10 +146,16 @@ func (s *service) apply(conf *loaded) error {
 	if err := clash(list); err != nil {
 		return err
 	}
+	usePolicy, err := s.logging.prepare(conf, s.conf == nil)
+	if err != nil {
+		return err
+	}
 	opened, err := s.open(conf)
 	if err != nil {
 		return err
 	}
+	usePolicy()
+	s.logging.know(conf.Tokens)
 	old := map[string]*kept{}
 	for _, k := range s.kept {
 		old[k.Name] = k
@@ -151,7 +180,7 @@ func (s *service) apply(conf *loaded) error {
 	s.conf, s.kept = conf, list
 	sweep(list)
 	files := s.files()
-	s.board.forget(files)
+	s.board.forget(files, absolute(s.logging.path))
 	s.watcher.Set(files)
 	s.daemon.Set(keepers)
 	s.swap(conf, opened)
@@ -171,7 +200,7 @@ func (s *service) observer(k *kept) func(daemon.Event) {
 
 // files returns what is to be watched: the configuration, what sources read, and what is published.
 func (s *service) files() []watcher.File {
-	var files []watcher.File
+	files := s.logging.files()
 	if s.conf.path != "" {
 		files = append(files, watcher.File{Path: s.conf.path, Changed: s.reload})
 	}

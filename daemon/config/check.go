@@ -25,8 +25,9 @@ import (
 // without mistakes is not checked further.
 type checker struct {
 	*strict.Document
-	title string // of the document: a path, or what stands for one
-	file  *file
+	version string
+	title   string // of the document: a path, or what stands for one
+	file    *file
 }
 
 // fail reports a mistake of meaning.
@@ -163,7 +164,7 @@ func (c *checker) source(path string, t *token, rawFile string) daemon.Source {
 		return nil
 	}
 	inner := path + ".source." + t.Source.Kind
-	made, err := kind.New(t.Source.Config, source.Context{RawFile: rawFile})
+	made, err := kind.New(t.Source.Config, source.Context{RawFile: rawFile, Version: c.version})
 	if err != nil {
 		c.reportAll(inner, err)
 		return nil

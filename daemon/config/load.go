@@ -18,7 +18,8 @@ import (
 
 // Loader turns the text of a configuration into a Config.
 type Loader struct {
-	Lookup func(name string) (string, bool) // what ${NAME} stands for; nil: nothing is set
+	Lookup  func(name string) (string, bool) // what ${NAME} stands for; nil: nothing is set
+	Version string                           // of renewd, which sources tell their servers
 }
 
 // MaxBytes is the longest configuration that is read.
@@ -28,7 +29,7 @@ const MaxBytes = 16 << 20
 // error calls the text: a path, or the name of a variable.
 func (l Loader) Load(name string, data []byte) (*Config, error) {
 	f := &file{}
-	c := checker{Document: strict.Decode(l.options(name), data, f), title: name, file: f}
+	c := checker{Document: strict.Decode(l.options(name), data, f), title: name, version: l.Version, file: f}
 	config := c.config()
 	if err := c.Err(); err != nil {
 		return nil, err

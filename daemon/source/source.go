@@ -11,6 +11,7 @@ import (
 	"github.com/renewd/renewd/daemon"
 	"github.com/renewd/renewd/daemon/source/exec"
 	"github.com/renewd/renewd/daemon/source/file"
+	"github.com/renewd/renewd/daemon/source/oauth2"
 	"github.com/renewd/renewd/daemon/source/reissue"
 	"github.com/renewd/renewd/daemon/source/sign"
 )
@@ -27,6 +28,7 @@ type Kind struct {
 
 // Context is what a source may know of the token that it belongs to.
 type Context struct {
+	Version string // of renewd, for User-Agent
 	RawFile string // the first file that the token is published to in the raw format; "" if there is none
 }
 
@@ -35,6 +37,7 @@ func Kinds() map[string]Kind {
 	return map[string]Kind{
 		"exec":    kind(exec.Default, exec.New),
 		"file":    kind(file.Default, file.New),
+		"oauth2":  {func() any { return new(oauth2.Default()) }, newOAuth2},
 		"reissue": {func() any { return new(reissue.Default()) }, newReissue},
 		"sign":    kind(sign.Default, sign.New),
 	}
@@ -52,6 +55,15 @@ func kind[C any, S daemon.Source](def func() C, create func(C) (S, error)) Kind 
 			return s, nil
 		},
 	}
+}
+
+func newOAuth2(config any, c Context) (daemon.Source, error) {
+	s, err := oauth2.New(*config.(*oauth2.Config))
+	if err != nil {
+		return nil, err
+	}
+	s.Version = c.Version
+	return s, nil
 }
 
 // newReissue re-issues, unless told otherwise, the token that is published.

@@ -80,6 +80,19 @@ func (c *Client) SetLevel(ctx context.Context, area, level string, d time.Durati
 	return answer, nil
 }
 
+// Levels returns which setting decides the level of an area, as text; "" asks about all areas.
+func (c *Client) Levels(ctx context.Context, area string) (string, error) {
+	path := "/levels"
+	if area != "" {
+		path += "?area=" + url.QueryEscape(area)
+	}
+	answer, err := c.order(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return "", fmt.Errorf("explain levels: %w", err)
+	}
+	return string(answer), nil
+}
+
 // read asks the socket, then the listener.
 func (c *Client) read(ctx context.Context, path string) ([]byte, error) {
 	data, err := c.order(ctx, http.MethodGet, path, nil)

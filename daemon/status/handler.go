@@ -19,16 +19,6 @@ import (
 )
 
 const (
-	index = `renewd keeps service tokens fresh.
-
-/livez      the loops go on; ?check=policy asks about the log policy alone
-/readyz     every published token is good; ?token=NAME asks about one
-/startupz   the first token of each has been published
-/metrics    for Prometheus
-/status     everything, as JSON
-
-The probes answer 200 or 503 with one line per problem; ?verbose says what was asked.
-`
 	maxBody     = 4 << 10
 	maxProblems = 100 // lines in the answer of a probe; the kubelet shows fewer
 	maxQuoted   = 200 // bytes of outside text in an answer or an error
@@ -37,7 +27,7 @@ The probes answer 200 or 503 with one line per problem; ?verbose says what was a
 // reading returns the paths that only read. They are served everywhere.
 func (s *Server) reading() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, index) })
+	page(mux)
 	mux.HandleFunc("GET /livez", s.livez)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /startupz", func(w http.ResponseWriter, r *http.Request) {
@@ -70,6 +60,7 @@ func (s *Server) admin() http.Handler {
 	mux := s.reading()
 	mux.HandleFunc("POST /refresh", s.refresh)
 	mux.HandleFunc("PUT /levels/{area}", s.setLevel)
+	mux.HandleFunc("GET /levels", s.levels)
 	return s.guard(mux.ServeHTTP)
 }
 
@@ -252,6 +243,20 @@ func (s *Server) setLevel(w http.ResponseWriter, r *http.Request) {
 		text(w, http.StatusBadRequest, err.Error())
 	default:
 		answerJSON(w, result)
+	}
+}
+
+// levels answers which setting decides the level of an area, and which it beats.
+func (s *Server) levels(w http.ResponseWriter, r *http.Request) {
+	if s.Levels == nil {
+		text(w, http.StatusNotImplemented, "this process has no log policy")
+		return
+	}
+	switch result, err := s.Levels(r.URL.Query().Get("area")); {
+	case err != nil:
+		text(w, http.StatusNotFound, err.Error())
+	default:
+		text(w, http.StatusOK, result)
 	}
 }
 

@@ -57,13 +57,13 @@ func tokenFamilies(w *Writer, tokens []Token) {
 		})
 	}
 	gauge("renewd_token_expiry_timestamp_seconds", "When the token in force expires; absent if nobody said.",
-		func(s *Samples, t *Token) { s.addTime(t.ExpiresAt, "token", t.Name) })
+		func(s *Samples, t *Token) { s.AddTime(t.ExpiresAt, "token", t.Name) })
 	gauge("renewd_token_issued_timestamp_seconds", "When the token in force was issued.",
-		func(s *Samples, t *Token) { s.addTime(t.IssuedAt, "token", t.Name) })
+		func(s *Samples, t *Token) { s.AddTime(t.IssuedAt, "token", t.Name) })
 	gauge("renewd_token_next_attempt_timestamp_seconds", "When the next attempt is due.",
-		func(s *Samples, t *Token) { s.addTime(t.NextAttempt, "token", t.Name) })
+		func(s *Samples, t *Token) { s.AddTime(t.NextAttempt, "token", t.Name) })
 	gauge("renewd_token_last_success_timestamp_seconds", "When an attempt last succeeded.",
-		func(s *Samples, t *Token) { s.addTime(t.LastSuccess, "token", t.Name) })
+		func(s *Samples, t *Token) { s.AddTime(t.LastSuccess, "token", t.Name) })
 	gauge("renewd_token_valid", "Whether every published file of the token matches its record and has life left, read from the disk.",
 		func(s *Samples, t *Token) { s.addBool(t.Valid, "token", t.Name) })
 	gauge("renewd_refresh_consecutive_failures", "Attempts that failed since the last success.",
@@ -75,7 +75,7 @@ func configurationFamilies(w *Writer, report Report) {
 	w.Gauge("renewd_config_last_reload_successful", "Whether the configuration on disk is the one in force.",
 		func(s *Samples) { s.addBool(c.LastReloadSuccessful) })
 	w.Gauge("renewd_config_last_reload_success_timestamp_seconds", "When the configuration in force came into force.",
-		func(s *Samples) { s.addTime(c.LastReload) })
+		func(s *Samples) { s.AddTime(c.LastReload) })
 	w.Gauge("renewd_config_generation", "How often a configuration came into force.",
 		func(s *Samples) { s.Add(float64(c.Generation)) })
 	w.Gauge("renewd_config_info", "The configuration in force; always 1.",
@@ -91,7 +91,7 @@ func configurationFamilies(w *Writer, report Report) {
 		}
 	}
 	w.Gauge("renewd_config_last_check_timestamp_seconds", "When the configuration file was last looked at, whatever was found.",
-		func(s *Samples) { s.addTime(watch.LastCheck) })
+		func(s *Samples) { s.AddTime(watch.LastCheck) })
 	w.Gauge("renewd_config_watch_state", "How the configuration file is watched: 1 for the present state, 0 for the others.",
 		func(s *Samples) {
 			if watch.Path == "" {
@@ -109,7 +109,7 @@ func processFamilies(w *Writer, p Process) {
 	w.Gauge("renewd_build_info", "The program; always 1.",
 		func(s *Samples) { s.Add(1, "goversion", runtime.Version(), "version", p.Version) })
 	w.Gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds.",
-		func(s *Samples) { s.addTime(p.StartedAt) })
+		func(s *Samples) { s.AddTime(p.StartedAt) })
 	w.Gauge("process_resident_memory_bytes", "Resident memory size in bytes.", func(s *Samples) {
 		if bytes, ok := residentBytes(); ok {
 			s.Add(bytes)
@@ -151,8 +151,8 @@ func openDescriptors() (int, bool) {
 	return len(names) - 1, err == nil // less the one that reads the directory
 }
 
-// addTime adds a time in seconds since the epoch, to the millisecond, and nothing for the zero time.
-func (s *Samples) addTime(t time.Time, labels ...string) {
+// AddTime adds a time in seconds since the epoch, to the millisecond, and nothing for the zero time.
+func (s *Samples) AddTime(t time.Time, labels ...string) {
 	if !t.IsZero() {
 		s.Add(float64(t.UnixMilli())/1000, labels...)
 	}

@@ -37,6 +37,7 @@ type Server struct {
 
 	Refresh  func(token string) error                                        // ask for an attempt now; "": all; nil: 501
 	SetLevel func(area, level string, d time.Duration) (result any, _ error) // a temporary level; d 0 ends it; result becomes the JSON answer; nil: 501
+	Levels   func(area string) (string, error)                               // which setting decides the level of an area, "": all areas; nil: 501
 	Check    func(name string) error                                         // for /livez?check=NAME; nil: no such check
 	Counters *Counters                                                       // nil: no counters are shown
 	Metrics  func(*Writer)                                                   // families of other parts; nil: none

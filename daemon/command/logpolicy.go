@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package command
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/renewd/renewd/daemon/status"
+	"github.com/renewd/renewd/watcher/logpolicy"
+)
+
+func (a *app) logPolicy() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "log-policy",
+		Short: "Check, compare, explain and override the log policy",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(a.policyCheck(), a.policyDiff(), a.policyExplain(), a.policySet())
+	return c
+}
+
+// offline returns a policy engine that logs nothing. Of the configuration, if one is given, it knows the tokens.
+func (a *app) offline(c *cobra.Command) (*logpolicy.Switch, *loaded, error) {
+	s := logpolicy.New(logpolicy.Options{Areas: areas()})
+	if f := c.Flags().Lookup("config"); f == nil || !given(f) {
+		return s, nil, nil
+	}
+	conf, err := a.load(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := logging{Switch: s}
+	l.know(conf.Tokens)
+	return s, conf, nil
+}
+
+func (a *app) policyCheck() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "check FILE",
+		Short: "Validate a log policy by the code that a reload uses",
+		Args:  cobra.ExactArgs(1),
+	}
+	env := c.Flags().Bool("env", false, "also look at the directories and files that it names; nothing is created")
+	format := c.Flags().String("format", "text", "text or json")
+	c.Flags().StringVarP(&a.from.path, "config", "c", "", "configuration `file`, which makes the tokens' names known")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if *format != "text" && *format != "json" {
+			return &exit{code: exitUsage, err: fmt.Errorf("--format: %.40q is neither text nor json", *format)}
+		}
+		s, _, err := a.offline(c)
+		if err != nil {
+			return err
+		}
+		data, err := readPolicy(args[0])
+		if err != nil {
+			return err
+		}
+		found := s.Check(args[0], data, *env)
+		bad := found != nil && len(found.Problems) > 0
+		switch {
+		case *format == "json":
+			if err := a.printMistakes(found); err != nil || !bad {
+				return err
+			}
+			return &exit{code: exitConfig}
+		case bad:
+			return &exit{code: exitConfig, err: found}
+		case found != nil:
+			fmt.Fprintln(a.stderr, found)
+		}
+		return a.print([]byte("the log policy is valid\n"))
+	}
+	return c
+}
+
+// printMistakes writes mistakes and warnings as JSON.
+func (a *app) printMistakes(found *logpolicy.Rejected) error {
+	type mistake struct {
+		Line    int    `json:"line"`
+		Column  int    `json:"column"`
+		Code    string `json:"code"`
+		Text    string `json:"text"`
+		Help    string `json:"help,omitempty"`
+		Warning bool   `json:"warning"`
+	}
+	list := []mistake{}
+	if found != nil {
+		for _, p := range append(found.Problems, found.Warnings...) {
+			list = append(list, mistake{p.Line, p.Column, p.Code, p.Text, p.Help, p.Warning})
+		}
+	}
+	text, err := json.MarshalIndent(list, "", "  ")
+	if err != nil {
+		return &exit{code: exitOther, err: err}
+	}
+	return a.print(append(text, '\n'))
+}
+
+func readPolicy(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &exit{code: exitConfig, err: fmt.Errorf("read log policy: %w", err)}
+	}
+	return data, nil
+}
+
+func (a *app) policyDiff() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "diff OLD NEW",
+		Short: "Show what a reload from one log policy to another would change",
+		Long:  "Show what a reload from one log policy to another would change, one change a line. It exits 0 if nothing would, 1 if something would.",
+		Args:  cobra.ExactArgs(2),
+	}
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		var texts [2][]byte
+		for i, path := range args {
+			var err error
+			if texts[i], err = readPolicy(path); err != nil {
+				return err
+			}
+		}
+		changes, err := logpolicy.New(logpolicy.Options{Areas: areas()}).Diff(args[0], texts[0], args[1], texts[1])
+		if err != nil {
+			return &exit{code: exitConfig, err: err}
+		}
+		if len(changes) == 0 {
+			return nil
+		}
+		if err := a.print([]byte(strings.Join(changes, "\n") + "\n")); err != nil {
+			return err
+		}
+		return &exit{code: exitOther}
+	}
+	return c
+}
+
+func (a *app) policyExplain() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "explain [AREA]",
+		Short: "Show which line of which layer decides an area's level",
+		Long: "Show which line of which layer decides an area's level, the layers that it beats, and where its lines go.\n\n" +
+			"It asks the running daemon, or with --file works on a file alone.",
+		Args: cobra.MaximumNArgs(1),
+	}
+	file := c.Flags().String("file", "", "explain this log policy `file`, without a daemon")
+	a.flags(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		area := strings.Join(args, "")
+		if *file == "" {
+			client, err := a.adminClient(c)
+			if err != nil {
+				return err
+			}
+			text, err := client.Levels(c.Context(), area)
+			if err != nil {
+				return &exit{code: exitOther, err: err}
+			}
+			return a.print([]byte(text))
+		}
+		s, _, err := a.offline(c)
+		if err != nil {
+			return err
+		}
+		data, err := readPolicy(*file)
+		if err != nil {
+			return err
+		}
+		list, err := s.ExplainText(*file, data, area)
+		if bad, ok := errors.AsType[*logpolicy.Rejected](err); ok {
+			return &exit{code: exitConfig, err: bad}
+		}
+		if err != nil {
+			return &exit{code: exitOther, err: err}
+		}
+		return a.print([]byte(explained(list) + "\n"))
+	}
+	return c
+}
+
+// explained writes explanations as text, one after the other.
+func explained(list []logpolicy.Explanation) string {
+	var texts []string
+	for _, e := range list {
+		texts = append(texts, e.String())
+	}
+	return strings.Join(texts, "\n")
+}
+
+func (a *app) policySet() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "set AREA=LEVEL",
+		Short: "Give an area another level for a while, in a running daemon",
+		Long:  "Give an area another level for a while, in a running daemon. It ends by itself, and with the process; root is the top level.",
+		Args:  cobra.ExactArgs(1),
+	}
+	duration := c.Flags().Duration("for", 0, "how long, 1s to 24h; 0s ends it now")
+	if err := c.MarkFlagRequired("for"); err != nil {
+		panic(err) // the flag is declared above
+	}
+	a.flags(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		area, level, ok := strings.Cut(args[0], "=")
+		if !ok && *duration == 0 {
+			ok = true // ending needs no level
+		}
+		if !ok || area == "" || *duration < 0 || *duration > 0 && *duration < time.Second || *duration > 24*time.Hour {
+			return &exit{code: exitUsage, err: errors.New("want AREA=LEVEL --for 1s to 24h"), help: "for example: renewd log-policy set token=DEBUG --for 15m"}
+		}
+		client, err := a.adminClient(c)
+		if err != nil {
+			return err
+		}
+		if _, err := client.SetLevel(c.Context(), area, level, *duration); err != nil {
+			return &exit{code: exitOther, err: err}
+		}
+		return nil
+	}
+	return c
+}
+
+// adminClient returns a client of the admin socket that the configuration names.
+func (a *app) adminClient(c *cobra.Command) (*status.Client, error) {
+	if a.from.socket != "" && a.from.path == "" {
+		return &status.Client{Socket: a.from.socket}, nil
+	}
+	conf, err := a.load(c)
+	if err != nil {
+		return nil, err
+	}
+	if conf.Status.Socket == "" {
+		return nil, &exit{code: exitUsage, err: errors.New("the configuration has no admin socket"), help: socketHelp}
+	}
+	return &status.Client{Socket: conf.Status.Socket}, nil
+}

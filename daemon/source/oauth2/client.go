@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package oauth2
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/renewd/renewd/daemon"
+	"github.com/renewd/renewd/daemon/claims"
+	"github.com/renewd/renewd/daemon/source/internal/input"
+	"github.com/renewd/renewd/daemon/source/internal/keyfile"
+)
+
+// files is what the configured files held at the start of an attempt.
+type files struct {
+	secret    daemon.Secret // of the client
+	client    *signer       // of client assertions; nil: none are signed
+	grant     *signer       // of grant assertions; nil: none are signed
+	assertion ticket        // assertionFile
+	given     ticket        // grantAssertion.file
+	seed      ticket        // refreshTokenFile
+	subject   ticket
+	actor     ticket
+}
+
+// ticket is a token that is sent.
+type ticket struct {
+	text    daemon.Secret
+	expires time.Time // zero: unknown
+}
+
+// read reads every file that the configuration names and proves it usable.
+func (c Config) read(now time.Time) (*files, error) {
+	f := &files{}
+	steps := []error{
+		f.readSecret(c),
+		f.assertion.read("assertion file", c.AssertionFile, now),
+		f.given.read("assertion file", c.GrantAssertion.File, now),
+		f.seed.read("refresh token file", c.RefreshTokenFile, now),
+		f.subject.read("subject token file", c.Subject.File, now),
+		f.actor.read("actor token file", c.Actor.File, now),
+	}
+	for _, err := range steps {
+		if err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	switch c.method() {
+	case authKey:
+		f.client, err = c.clientSigner(keyfile.File{Path: c.Assertion.KeyFile, Algorithm: c.Assertion.Algorithm, KeyID: c.Assertion.KeyID}, now)
+	case authSecretJWT:
+		f.client, err = c.clientSigner(keyfile.File{Path: c.ClientSecretFile, Algorithm: "HS256", KeyID: keyfile.None}, now)
+	}
+	if err == nil && c.Grant == jwtBearer && c.GrantAssertion.KeyFile != "" {
+		f.grant, err = c.grantSigner(now)
+	}
+	return f, err
+}
+
+// readSecret takes one line end off the client secret, which editors put there.
+func (f *files) readSecret(c Config) error {
+	if c.ClientSecretFile == "" {
+		return nil
+	}
+	data, err := input.Read("client secret file", c.ClientSecretFile)
+	if err != nil {
+		return err
+	}
+	data, _ = bytes.CutSuffix(data, []byte("\n"))
+	data = bytes.TrimSuffix(data, []byte("\r"))
+	if len(data) == 0 {
+		return &daemon.Failure{Class: daemon.ClassConfig, Err: fmt.Errorf("client secret file %q: %w", c.ClientSecretFile, input.ErrEmpty)}
+	}
+	f.secret = daemon.NewSecret(string(data))
+	return nil
+}
+
+// read reads a token that is to be sent. One that is absent, empty or expired is ClassUnavailable: who writes it mends it.
+func (t *ticket) read(what, path string, now time.Time) error {
+	if path == "" {
+		return nil
+	}
+	late := func(err error) error {
+		return &daemon.Failure{Class: daemon.ClassUnavailable, Err: err, Hint: "look at the program that writes the file"}
+	}
+	data, err := input.Read(what, path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, input.ErrEmpty) {
+		return late(err)
+	}
+	if err != nil {
+		return err
+	}
+	text := strings.Trim(string(data), " \t\r\n\v\f")
+	if text == "" {
+		return late(fmt.Errorf("%s %q: %w", what, path, input.ErrEmpty))
+	}
+	t.text = daemon.NewSecret(text)
+	c, err := claims.Parse(text)
+	if err != nil {
+		return nil // opaque to us, or odd: the issuer judges it
+	}
+	t.expires = c.ExpiresAt
+	if !t.expires.IsZero() && !t.expires.After(now) {
+		return late(fmt.Errorf("%s %q: the token in it expired at %s, and the clock says %s",
+			what, path, t.expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339)))
+	}
+	return nil
+}
+
+// secrets returns what must not be quoted from an answer, of this request or of an earlier one.
+func (f *files) secrets() []daemon.Secret {
+	return []daemon.Secret{f.secret, f.assertion.text, f.given.text, f.seed.text, f.subject.text, f.actor.text}
+}
+
+// awkward reports whether form-encoding changes id or secret.
+func (f *files) awkward(id string) bool {
+	return url.QueryEscape(id) != id || url.QueryEscape(f.secret.Reveal()) != f.secret.Reveal()
+}
+
+// method returns the mechanism to use: auto with a secret follows the metadata (RFC 8414 §2: a list that is absent means
+// basic).
+func (a *attempt) method() string {
+	method := a.config.method()
+	if a.config.ClientAuth == authAuto && method == authBasic && len(a.target.methods) > 0 && !slices.Contains(a.target.methods, "client_secret_basic") {
+		return authPost
+	}
+	return method
+}
+
+// authenticate adds what proves who the client is: exactly one mechanism (RFC 6749 §2.3).
+func (a *attempt) authenticate(m *message) error {
+	id, secret := a.config.ClientID, a.files.secret.Reveal()
+	switch method := a.method(); method {
+	case authBasic:
+		m.basic(url.QueryEscape(id), url.QueryEscape(secret))
+	case authBasicRaw:
+		m.basic(id, secret)
+	case authPost:
+		m.set("client_id", id)
+		m.secret("client_secret", secret)
+	case authKey, authSecretJWT:
+		text, err := a.files.client.sign(a.audiences(), time.Now())
+		if err != nil {
+			return err
+		}
+		m.assertion(jwtBearerAssertion, text)
+		m.set("client_id", id)
+	case authFile:
+		m.assertion(a.config.AssertionType, a.files.assertion.text.Reveal())
+		m.set("client_id", id)
+	default: // authTLS, authNone: the certificate, if any, was shown in the handshake
+		m.set("client_id", id)
+	}
+	m.secrets = append(m.secrets, a.files.secrets()...)
+	return nil
+}
+
+// basic sets the header as it is said in RFC 7617 §2.
+func (m *message) basic(id, secret string) {
+	text := base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))
+	m.header = http.Header{"Authorization": {"Basic " + text}}
+	m.secrets = append(m.secrets, daemon.NewSecret(text))
+}
+
+func (m *message) assertion(typ, text string) {
+	m.set("client_assertion_type", typ)
+	m.secret("client_assertion", text)
+}

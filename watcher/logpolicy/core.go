@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package logpolicy
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// core is the zapcore.Core of every logger of a Switch. It keeps its fields raw and encodes them again for each
+// generation, so that a child made long ago obeys the policy in force.
+type core struct {
+	s      *Switch
+	fields []zap.Field
+	nested bool // there is a namespace, which swallows the fields of a call
+	cache  atomic.Pointer[encodedFields]
+}
+
+// encodedFields is With fields as one generation has them.
+type encodedFields struct {
+	of      *redactor
+	members []member
+}
+
+// Enabled reports whether any area logs at the level: it does not see the name.
+func (c *core) Enabled(l zapcore.Level) bool { return l >= c.s.current.Load().least }
+
+// Level implements what zapcore.LevelOf asks for.
+func (c *core) Level() zapcore.Level { return c.s.current.Load().least }
+
+// With returns a core with more fields. What could change later is encoded now, and what has the shape or the name of a
+// secret is hidden before it is kept.
+func (c *core) With(fields []zap.Field) zapcore.Core {
+	child := &core{s: c.s, fields: slices.Clip(c.fields), nested: c.nested}
+	g := c.s.current.Load()
+	for _, f := range fields {
+		child.nested = child.nested || f.Type == zapcore.NamespaceType
+		child.fields = append(child.fields, g.frozen(f, c.s.panicked("")))
+	}
+	return child
+}
+
+// frozen returns a field that no longer depends on what it was made of: the caller may change a map after With, and the
+// line is encoded again for each generation. Numbers, times and the like are copies already.
+func (g *generation) frozen(f zap.Field, panicked func()) zap.Field {
+	switch f.Type {
+	case zapcore.StringType:
+		if g.redactor.key(f.Key) {
+			g.redactor.count("field")
+			f.String = redacted
+		}
+		f.String = g.redactor.text(f.String)
+	case zapcore.ArrayMarshalerType, zapcore.ObjectMarshalerType, zapcore.InlineMarshalerType, zapcore.BinaryType,
+		zapcore.ByteStringType, zapcore.ReflectType, zapcore.StringerType, zapcore.ErrorType:
+		return zap.Inline(frozen(g.encode([]zap.Field{f}, nil, panicked)))
+	}
+	return f
+}
+
+// frozen is members that were encoded at With.
+type frozen []member
+
+// MarshalLogObject implements zapcore.ObjectMarshaler.
+func (m frozen) MarshalLogObject(e zapcore.ObjectEncoder) error {
+	for _, m := range m {
+		if err := e.AddReflected(unescape(string(m.key)), rawJSON(m.value)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rawJSON marshals as itself.
+type rawJSON []byte
+
+// MarshalJSON implements json.Marshaler.
+func (r rawJSON) MarshalJSON() ([]byte, error) { return r, nil }
+
+// Check adds the core to ce if the area of the entry logs at its level.
+func (c *core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if n := c.s.current.Load().tree.find(e.LoggerName); e.Level >= n.level {
+		return ce.AddCore(e, c)
+	}
+	return ce
+}
+
+// Write hands the entry to the handlers of its area. It never returns an error: there is nothing the caller could do.
+func (c *core) Write(e zapcore.Entry, fields []zap.Field) error {
+	g := c.s.current.Load()
+	defer func() {
+		if recover() != nil {
+			c.s.panicked(e.LoggerName)()
+		}
+	}()
+	n := g.tree.find(e.LoggerName)
+	r := c.record(g, e, fields)
+	n.lines.add(r.level)
+	g.write(r, n.outputs, e.Level)
+	return nil
+}
+
+// Sync waits until all lines that were accepted before are written, for at most a second.
+func (c *core) Sync() error { return c.s.Sync() }
+
+// record gathers what a line says.
+func (c *core) record(g *generation, e zapcore.Entry, fields []zap.Field) *record {
+	r := &record{time: e.Time, level: Level(min(e.Level, zapcore.DPanicLevel)), name: g.redactor.text(e.LoggerName),
+		message: g.redactor.text(e.Message), trace: g.redactor.text(e.Stack), caller: e.Caller, process: c.s.process, started: c.s.started}
+	panicked := c.s.panicked(e.LoggerName)
+	if c.nested {
+		r.members = g.encode(append(slices.Clip(c.fields), fields...), nil, panicked)
+		return r
+	}
+	with := c.with(g, panicked)
+	r.members = append(slices.Clip(with), g.encode(fields, with, panicked)...)
+	return r
+}
+
+// with returns the With fields as the generation has them.
+func (c *core) with(g *generation, panicked func()) []member {
+	if len(c.fields) == 0 {
+		return nil
+	}
+	known := c.cache.Load()
+	if known == nil || known.of != g.redactor {
+		known = &encodedFields{of: g.redactor, members: g.encode(c.fields, nil, panicked)}
+		c.cache.Store(known)
+	}
+	return known.members
+}
+
+// write encodes the record once for each format and queues it at each output whose floor it reaches.
+func (g *generation) write(r *record, outputs []*output, l zapcore.Level) {
+	var last *output
+	var whole []byte
+	for _, o := range outputs {
+		if l < o.floor {
+			continue
+		}
+		if last == nil || last.formatName != o.formatName {
+			whole, last = g.line(r, o.format), o
+		}
+		b := r.cut(whole, o.format, o.maxLine)
+		o.sink.put(line{text: append(b[:len(b):len(b)], '\n'), from: o, urgent: r.level >= Critical})
+	}
+}
+
+// LogCritical logs at CRITICAL through log. It never panics, which zap's own DPanic does in development.
+func LogCritical(log *zap.Logger, message string, fields ...zap.Field) {
+	c, ok := log.Core().(*core)
+	emit(log, Critical, message, ok && c.s.traced(zapcore.DPanicLevel), fields)
+}
+
+// emit logs for the caller of its caller.
+func emit(log *zap.Logger, l Level, message string, traced bool, fields []zap.Field) {
+	pc, file, line, ok := runtime.Caller(2)
+	e := zapcore.Entry{Level: zapcore.Level(l), Time: time.Now(), LoggerName: log.Name(), Message: message,
+		Caller: zapcore.NewEntryCaller(pc, file, line, ok)}
+	if ok {
+		e.Caller.Function = runtime.FuncForPC(pc).Name()
+	}
+	if traced {
+		e.Stack = zap.StackSkip("", 2).String
+	}
+	if ce := log.Core().Check(e, nil); ce != nil && l != Off {
+		ce.Write(fields...)
+	}
+}
+
+// quit takes the place of zap's ends of a process: it flushes, and panics with a message that hides secrets.
+type quit struct{ s *Switch }
+
+// OnWrite implements zapcore.CheckWriteHook.
+func (q quit) OnWrite(ce *zapcore.CheckedEntry, _ []zap.Field) {
+	_ = q.s.Sync()
+	panic(fmt.Sprintf("log: %s", q.s.current.Load().redactor.text(ce.Message)))
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package logpolicy
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// record is what a line says, before it has a form. Its texts are redacted.
+type record struct {
+	time    time.Time
+	level   Level
+	name    string
+	message string
+	trace   string
+	caller  zapcore.EntryCaller
+	members []member // With fields and those of the call
+	process int
+	started time.Time
+}
+
+// line returns the record in a format, redacted as a whole and without a line end. The parts were redacted before; the
+// whole is searched again because a pattern may put parts together that make a secret.
+func (g *generation) line(r *record, f *format) []byte {
+	b := make([]byte, 0, 256)
+	if f.Style == "json" {
+		b = r.appendJSON(b, f)
+		whole := string(b)
+		if out := g.redactor.text(whole); out != whole {
+			if b = []byte(out); !json.Valid(b) { // a pattern of the policy took a part of the structure
+				hidden := record{time: r.time, level: r.level, message: redacted}
+				b = hidden.appendJSON(nil, f)
+			}
+		}
+		return b
+	}
+	b = f.Pattern.append(b, r, f)
+	if f.Fields == "append" {
+		for _, m := range r.members {
+			b = appendLogfmt(b, m)
+		}
+	}
+	if r.trace != "" {
+		b = append(b, ` trace="`...)
+		b = append(appendEscaped(b, r.trace, true), '"')
+	}
+	whole := string(b)
+	if out := g.redactor.text(whole); out != whole {
+		return []byte(out)
+	}
+	return b
+}
+
+// appendJSON adds the record as one JSON object.
+func (r *record) appendJSON(b []byte, f *format) []byte {
+	b = r.time.AppendFormat(append(b, `{"time":"`...), iso)
+	b = append(append(append(b, `","level":"`...), r.level.String()...), '"')
+	if f.Severity == "otel" {
+		b = strconv.AppendInt(append(b, `,"severity_number":`...), int64(severities[r.level.index()]), 10)
+	}
+	if r.name != "" {
+		b = append(appendEscaped(append(b, `,"logger":"`...), r.name, true), '"')
+	}
+	b = append(appendEscaped(append(b, `,"msg":"`...), r.message, true), '"')
+	for _, m := range r.members {
+		b = append(append(append(append(b, `,"`...), m.key...), `":`...), m.value...)
+	}
+	if r.trace != "" {
+		b = append(appendEscaped(append(b, `,"trace":"`...), r.trace, true), '"')
+	}
+	return append(b, '}')
+}
+
+// cut returns a line of at most most bytes. In JSON the fields go and the message is cut, so that the line still parses.
+func (r *record) cut(b []byte, f *format, most int) []byte {
+	if len(b) <= most {
+		return b
+	}
+	if f.Style != "json" {
+		return cutText(b, most)
+	}
+	short := record{time: r.time, level: r.level, name: string(cutText([]byte(r.name), 128))}
+	frame := len(short.appendJSON(nil, f))
+	most -= frame + len(fmt.Sprintf("…[+%d bytes]", len(b))) // no fewer digits than the note will have
+	text := runeCut([]byte(r.message), most)
+	escaped := appendEscaped(nil, string(text), true)
+	for len(escaped) > max(most, 0) {
+		text = runeCut(text, len(text)-(len(escaped)-most+5)/6) // an escape is at most six bytes for one
+		escaped = appendEscaped(nil, string(text), true)
+	}
+	escaped = fmt.Appendf(escaped, "…[+%d bytes]", len(b)-frame-len(escaped))
+	out := short.appendJSON(nil, f)
+	return append(append(bytes.TrimSuffix(out, []byte(`"}`)), escaped...), `"}`...)
+}
+
+// cutText cuts at a rune boundary and says how much is missing; with that it has at most most bytes.
+func cutText(b []byte, most int) []byte {
+	if len(b) <= most {
+		return b
+	}
+	note := fmt.Sprintf("…[+%d bytes]", len(b))
+	kept := runeCut(b, most-len(note))
+	return fmt.Appendf(bytes.Clone(kept), "…[+%d bytes]", len(b)-len(kept))
+}
+
+// runeCut returns the longest beginning of at most n bytes that ends between two runes.
+func runeCut(b []byte, n int) []byte {
+	n = min(max(n, 0), len(b))
+	for n > 0 && n < len(b) && !utf8.RuneStart(b[n]) {
+		n--
+	}
+	return b[:n]
+}
+
+// appendLogfmt adds " key=value". Values that are no single word are quoted; nested ones are JSON in quotes.
+func appendLogfmt(b []byte, m member) []byte {
+	b = append(b, ' ')
+	for _, c := range m.key {
+		if c <= ' ' || c == '=' || c == '"' || c == '\\' {
+			c = '_'
+		}
+		b = append(b, c)
+	}
+	b = append(b, '=')
+	value := m.value
+	switch {
+	case value[0] == '{' || value[0] == '[':
+		return append(appendEscaped(append(b, '"'), string(value), true), '"')
+	case value[0] != '"':
+		return append(b, value...)
+	}
+	if inside := value[1 : len(value)-1]; len(inside) > 0 && !bytes.ContainsAny(inside, ` ="\`) {
+		value = inside
+	}
+	return append(b, value...)
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendEscaped adds s without anything that could end or forge a line: control characters, U+0085, U+2028, U+2029 and
+// invalid UTF-8. For the inside of a JSON string, quotes and backslashes are escaped too.
+func appendEscaped(b []byte, s string, inJSON bool) []byte {
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c < 0x7f && !(inJSON && (c == '"' || c == '\\')) {
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if r >= 0xa0 && r != '\u2028' && r != '\u2029' && !(r == utf8.RuneError && n == 1) {
+			i += n
+			continue
+		}
+		b = append(b, s[start:i]...)
+		switch {
+		case r == utf8.RuneError && inJSON:
+			b = append(b, `\ufffd`...)
+		case r == utf8.RuneError:
+			b = append(b, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
+		case r == '\n':
+			b = append(b, `\n`...)
+		case r == '\r':
+			b = append(b, `\r`...)
+		case r == '\t':
+			b = append(b, `\t`...)
+		case r == '"' || r == '\\':
+			b = append(b, '\\', c)
+		default:
+			b = append(b, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
+		}
+		i += n
+		start = i
+	}
+	return append(b, s[start:]...)
+}
+
+// escapeSeparators escapes what JSON allows in a string and other programs take for the end of a line.
+func escapeSeparators(inside string) string {
+	isEnd := func(r rune) bool { return r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' }
+	if strings.IndexFunc(inside, isEnd) < 0 {
+		return inside
+	}
+	var out strings.Builder
+	for _, r := range inside {
+		if isEnd(r) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
+}

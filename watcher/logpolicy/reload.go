@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package logpolicy
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/renewd/renewd/daemon/config/strict"
+)
+
+// MaxBytes is the largest policy that is read.
+const MaxBytes = maxBytes
+
+// Results of an attempt, as State counts them.
+const (
+	applied     = "applied"
+	unchanged   = "unchanged"
+	invalid     = "invalid"
+	unreadable  = "unreadable"
+	missing     = "missing"
+	applyFailed = "apply_failed"
+)
+
+// Rejected is why a policy is not in force. Its text lists every mistake with its place; the last line says what stays.
+type Rejected struct {
+	Problems []strict.Problem // sorted by position
+	Warnings []strict.Problem
+	Again    bool // the text is right and what it asks for may become possible: try again
+	text     string
+}
+
+// Error implements error.
+func (r *Rejected) Error() string { return r.text }
+
+// report is how following the file goes.
+type report struct {
+	good    bool // the file is the policy in force
+	success time.Time
+	said    string // the last failure that was said, with the hash of its content
+	failure string // why the file is not the policy in force
+	results map[string]uint64
+	nagAt   time.Time // when the failure is said again, while no policy was read since the start; zero: never
+	nag     outcome
+}
+
+// outcome is a line about the policy itself. It obeys no level.
+type outcome struct {
+	level   Level
+	message string
+	fields  []zap.Field
+	failure string
+}
+
+// Follow returns what whoever watches the policy file calls with its content when that changed, or with the error that it
+// is missing or unreadable. It returns an error if the same content is to be offered again. If the file is optional and
+// missing from the start, the built-in policy is in force without a word.
+func (s *Switch) Follow(path string, optional bool) func(data []byte, err error) error {
+	s.mu.Lock()
+	s.report.good = false
+	s.mu.Unlock()
+	return func(data []byte, err error) error {
+		switch {
+		case err == nil:
+			err = s.Apply(path, data, "file")
+			if r, ok := errors.AsType[*Rejected](err); ok && !r.Again {
+				return nil
+			}
+			return err
+		case errors.Is(err, fs.ErrNotExist) && optional && s.current.Load().number == 0:
+			s.finish(missing, true, "", outcome{})
+		case errors.Is(err, fs.ErrNotExist):
+			s.finish(missing, false, "missing", s.failure(Warning, "policy missing", err))
+		default:
+			s.finish(unreadable, false, err.Error(), s.failure(Error, "policy unreadable", err))
+		}
+		return nil
+	}
+}
+
+// failure is the outcome of an attempt that changed nothing.
+func (s *Switch) failure(l Level, message string, err error) outcome {
+	g := s.current.Load()
+	if g.number == 0 {
+		l = Error // there is no good policy to fall back to
+	}
+	text := g.redactor.text(err.Error())
+	return outcome{l, message, []zap.Field{zap.Int("gen", g.number), zap.String("error", text)}, text}
+}
+
+// finish records the result of an attempt, and says it unless the same was said last.
+func (s *Switch) finish(result string, good bool, said string, o outcome) {
+	g := s.current.Load()
+	s.mu.Lock()
+	r := &s.report
+	if r.results == nil {
+		r.results = map[string]uint64{}
+	}
+	r.results[result]++
+	news := said != r.said
+	r.good, r.said, r.failure, r.nagAt = good, said, o.failure, time.Time{}
+	if !good && g.number == 0 {
+		r.nag, r.nagAt = o, time.Now().Add(time.Hour)
+	}
+	s.mu.Unlock()
+	if news && !good {
+		s.announce(o, g)
+	}
+	s.rouse()
+}
+
+// nag says each hour why no policy was read since the start.
+func (s *Switch) nag() {
+	s.mu.Lock()
+	o, now := s.report.nag, time.Now()
+	due := !s.report.nagAt.IsZero() && !s.report.nagAt.After(now)
+	if due {
+		s.report.nagAt = now.Add(time.Hour)
+	}
+	s.mu.Unlock()
+	if due {
+		s.announce(o, s.current.Load())
+	}
+}
+
+// Apply puts a policy in force, or changes nothing and returns why as a *Rejected. name is what messages call the text, by
+// says who asked. At start, if only files cannot be opened, the rest is put in force, their lines go to stderr, and an error
+// is returned as well.
+//
+//  1. compare the hash with the policy in force
+//  2. validate
+//  3. prepare: open files and make directories
+//  4. commit: swap one pointer
+//  5. retire what left the policy
+//  6. say what changed
+func (s *Switch) Apply(name string, data []byte, by string) error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	begin := time.Now()
+	digest := sha256.Sum256(data)
+	sum := hex.EncodeToString(digest[:])
+	old := s.current.Load()
+	if old.number > 0 && sum == old.sum && !old.partial {
+		s.finish(unchanged, true, "", outcome{})
+		return nil
+	}
+	p, doc := s.source(name, data).parse()
+	if doc.Err() != nil {
+		return s.reject(invalid, doc, sum, "policy rejected")
+	}
+	g := &generation{number: old.number + 1, name: name, sum: sum, loaded: s.firstLoad(sum, p), policy: p, fields: fieldEncoder(),
+		redactor: newRedactor(p.Redact, s.countRedaction)}
+	undo := s.prepare(g, doc)
+	g.partial = doc.Err() != nil
+	if g.partial && (old.number > 0 && !old.partial || sum == old.sum) {
+		undo()
+		return s.reject(applyFailed, doc, sum, "policy not applied")
+	}
+	s.commit(g, old)
+	fields := []zap.Field{zap.Int("gen", g.number), zap.String("sha256", sum), zap.String("by", by), zap.Duration("took", time.Since(begin)),
+		zap.String("changes", strings.Join(changes(old.policy, p), "; "))}
+	if list := doc.Warnings(); len(list) > 0 {
+		fields = append(fields, zap.String("warnings", join(list)))
+	}
+	s.mu.Lock()
+	s.report.success = time.Now()
+	s.mu.Unlock()
+	s.announce(outcome{level: Info, message: "policy reloaded", fields: fields}, old, g)
+	if g.partial {
+		return s.reject(applyFailed, doc, sum, "policy applied in part")
+	}
+	s.finish(applied, true, "", outcome{})
+	return nil
+}
+
+// source makes a text ready to be parsed.
+func (s *Switch) source(name string, data []byte) source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return source{name: name, data: data, areas: s.areas, tokens: s.tokens, now: time.Now()}
+}
+
+// firstLoad returns when a content was first loaded by this process, from which its "for" count.
+func (s *Switch) firstLoad(sum string, p *policy) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now().Round(0)
+	for _, a := range p.Areas {
+		if a.For != nil {
+			if _, ok := s.loads[sum]; !ok {
+				s.loads[sum] = now
+			}
+			return s.loads[sum]
+		}
+	}
+	return now
+}
+
+// reject finishes an attempt with the mistakes of doc.
+func (s *Switch) reject(result string, doc *strict.Document, sum, message string) error {
+	g := s.current.Load()
+	last := "the built-in policy stays in force."
+	if g.number > 0 {
+		last = fmt.Sprintf("generation %d (sha256 %.6s…, loaded %s) stays in force.", g.number, g.sum, g.loaded.UTC().Format(time.RFC3339))
+	}
+	last = "Policy NOT applied; " + last
+	if g.partial && g.sum == sum {
+		last = "Policy applied in part: the lines of these handlers go to stderr."
+	}
+	err := rejected(doc, last, g.redactor)
+	err.Again = result == applyFailed
+	s.finish(result, false, sum+err.Error(), s.failure(Error, message, err))
+	return err
+}
+
+// rejected makes the error of a document.
+func rejected(doc *strict.Document, last string, hide *redactor) *Rejected {
+	r := &Rejected{Warnings: doc.Warnings()}
+	if e, ok := errors.AsType[*strict.Error](doc.Err()); ok {
+		r.Problems = e.Problems
+	}
+	all := slices.Concat(r.Problems, r.Warnings)
+	slices.SortStableFunc(all, func(a, b strict.Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	r.text = hide.text(join(all) + fmt.Sprintf("\n%s, %s. %s", plural(len(r.Problems), "error"), plural(len(r.Warnings), "warning"), last))
+	return r
+}
+
+func join(list []strict.Problem) string {
+	var lines []string
+	for _, p := range list {
+		lines = append(lines, p.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// announce writes an outcome once to each place that the generations write to, and always to stderr.
+func (s *Switch) announce(o outcome, generations ...*generation) {
+	told := map[*sink]bool{}
+	for _, g := range append(generations, s.builtIn()) {
+		for _, name := range slices.Sorted(maps.Keys(g.outputs)) {
+			out := g.outputs[name]
+			if told[out.sink] {
+				continue
+			}
+			told[out.sink] = true
+			now := generations[len(generations)-1]
+			r := &record{time: time.Now(), level: o.level, name: "policy", message: o.message, process: s.process, started: s.started,
+				members: now.encode(o.fields, nil, s.panicked("policy"))}
+			b := append(r.cut(now.line(r, out.format), out.format, out.maxLine), '\n')
+			out.sink.put(line{text: b, from: out})
+		}
+	}
+}
+
+// builtIn returns just enough of a generation to reach stderr.
+func (s *Switch) builtIn() *generation {
+	return &generation{outputs: map[string]*output{"console": newOutput("console", newPolicy(), s.stderr)}}
+}
+
+// Check says what Apply would: all mistakes and warnings, or nil if there are none. With env it also looks at what file
+// handlers would meet. It changes nothing. The text of the result ends in whether the policy is valid.
+func (s *Switch) Check(name string, data []byte, env bool) *Rejected {
+	p, doc := s.source(name, data).parse()
+	if env && doc.Err() == nil {
+		for handler, h := range p.Handlers {
+			if h.Type == "file" {
+				if err := probe(h.Path, h.Name); err != nil {
+					refuse(doc, handler, err)
+				}
+			}
+		}
+	}
+	if doc.Err() == nil && len(doc.Warnings()) == 0 {
+		return nil
+	}
+	last := "Policy is not valid."
+	if doc.Err() == nil {
+		last = "Policy is valid."
+	}
+	return rejected(doc, last, s.current.Load().redactor)
+}

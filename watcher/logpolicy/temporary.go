@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package logpolicy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/renewd/renewd/daemon/config/strict"
+)
+
+// Bounds of a temporary level.
+const (
+	shortest = time.Second
+	longest  = 24 * time.Hour
+)
+
+// SetLevel gives an area another level for 1 s to 24 h; "root" is the top level. It outranks everything else, survives
+// reloads, and ends by itself within a second of its time. The latest of several counts, and after it the one before that
+// still runs. A duration of 0 ends all that were set for the area.
+func (s *Switch) SetLevel(area, level string, d time.Duration) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	name, err := s.known(area)
+	if err != nil {
+		return err
+	}
+	l, err := ParseLevel(level)
+	if err != nil && d != 0 {
+		return fmt.Errorf("error[LP012]: %w", err)
+	}
+	if d != 0 && (d < shortest || d > longest) {
+		return fmt.Errorf("error[LP021]: a temporary level lasts %s to %s, not %s", span(shortest), span(longest), d)
+	}
+	fields := []zap.Field{zap.String("area", area), zap.String("why", "admin")}
+	o := outcome{level: Info, message: "policy override ended", fields: fields}
+	s.mu.Lock()
+	if d == 0 {
+		s.admin = slices.DeleteFunc(s.admin, func(o override) bool { return o.area == name })
+	} else {
+		until := time.Now().Round(0).Add(d)
+		s.admin = append(s.admin, override{name, l, until})
+		fields = []zap.Field{zap.String("area", area), zap.Stringer("level", l), zap.Time("until", until)}
+		o = outcome{level: Info, message: "policy override set", fields: fields}
+	}
+	s.mu.Unlock()
+	s.again()
+	s.announce(o, s.current.Load())
+	return nil
+}
+
+// known returns an area by the name that users write.
+func (s *Switch) known(area string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := append(areaNames(s.areas), "root")
+	for _, t := range s.tokens {
+		list = append(list, "token."+t)
+	}
+	if !slices.Contains(list, area) && !(s.tokens == nil && parentOf(area) == "token") {
+		return "", fmt.Errorf("error[LP013]: unknown area %.70q: %s", area, strict.Suggest(area, list))
+	}
+	if area == "root" {
+		return "", nil
+	}
+	return area, nil
+}
+
+// nextDeadline returns when Run has something to do.
+func (s *Switch) nextDeadline() (next time.Time, ok bool) {
+	earlier := func(t time.Time) {
+		if !ok || t.Before(next) {
+			next, ok = t, true
+		}
+	}
+	for _, o := range s.current.Load().ending {
+		earlier(o.until)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.report.nagAt.IsZero() {
+		earlier(s.report.nagAt)
+	}
+	return next, ok
+}
+
+// expire ends the temporary levels whose time has come.
+func (s *Switch) expire() {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	now := time.Now().Round(0)
+	var ended []override
+	for _, o := range s.current.Load().ending {
+		if !o.until.After(now) {
+			ended = append(ended, o)
+		}
+	}
+	if len(ended) == 0 {
+		return
+	}
+	s.mu.Lock()
+	s.admin = slices.DeleteFunc(s.admin, func(o override) bool { return !o.until.After(now) })
+	s.mu.Unlock()
+	s.again()
+	for _, o := range ended {
+		fields := []zap.Field{zap.String("area", cmp.Or(o.area, "root")), zap.String("why", "time")}
+		s.announce(outcome{level: Info, message: "policy override ended", fields: fields}, s.current.Load())
+	}
+}
