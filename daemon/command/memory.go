@@ -21,7 +21,8 @@ import (
 const (
 	manyTokens  = 50      // from here on the collector paces itself by the heap, and all processors are used
 	leastMemory = 8 << 20 // below this a memory limit makes the collector run all the time
-	tuneEvery   = time.Minute
+	restAfter   = 2 * time.Second
+	restEvery   = time.Minute
 )
 
 // memory keeps the process small rather than fast: it runs in every pod, and works for a millisecond an hour. Without a
@@ -32,6 +33,7 @@ type memory struct {
 	mu    sync.Mutex // guards the others
 	paced bool       // by a limit; false: nothing is done after work
 	last  time.Time
+	next  *time.Timer // nil: none is due
 }
 
 // fit sets up the runtime for this many tokens.
@@ -59,14 +61,32 @@ func (m *memory) fit(tokens int) {
 	}
 }
 
-// rest is called after work: it returns memory to the system and sets the limit anew, at most once a minute.
+// worked is called after work. A moment later, and at most once a minute, what the work needed is given back.
+func (m *memory) worked() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.paced && m.next == nil {
+		m.next = time.AfterFunc(max(restAfter, restEvery-time.Since(m.last)), m.rest)
+	}
+}
+
+// stop ends what worked has begun.
+func (m *memory) stop() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.paced = false
+	if m.next != nil {
+		m.next.Stop()
+	}
+}
+
+// rest returns memory to the system and sets the limit anew.
 func (m *memory) rest() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.paced || time.Since(m.last) < tuneEvery {
+	if m.next, m.last = nil, time.Now(); !m.paced {
 		return
 	}
-	m.last = time.Now()
 	debug.FreeOSMemory()
 	forgetProgram()
 	samples := []metrics.Sample{

@@ -112,6 +112,7 @@ func (s *service) run(context.Context) error {
 	s.spawn(s.watcher.Run)
 	s.spawn(s.notify.Run)
 	<-s.ctx.Done()
+	s.memory.stop()
 	cause := context.Cause(s.ctx)
 	s.tasks.Wait()
 	for _, k := range s.kept {
@@ -194,7 +195,7 @@ func (s *service) observer(k *kept) func(daemon.Event) {
 		if e.Kind == daemon.Published && len(k.conf.Notify) > 0 {
 			s.notify.Post(e.Name, k.note(e.Token), k.conf.Notify)
 		}
-		s.memory.rest()
+		s.memory.worked()
 	}
 }
 
