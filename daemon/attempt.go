@@ -94,14 +94,13 @@ type answer struct {
 	panicked bool
 }
 
-// carried is the value of a panic that goes on in another goroutine. It was reported, with its trace, where it began.
-type carried struct{}
-
 // ask calls the Source in a goroutine of its own, and waits for it in any case. Meanwhile mail is opened and the disk is
 // healed; what the mail asks for besides is planned after the attempt.
 func (k *Keeper) ask(ctx context.Context) (Token, error) {
-	bounded, cancel := context.WithTimeout(ctx, k.timeout())
+	// Not entered in ctx as its child, which would cost every Keeper that sleeps; the loop below passes its end on.
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.timeout())
 	defer cancel()
+	end := ctx.Done()
 	answers := make(chan answer, 1)
 	go func() {
 		var a answer
@@ -131,6 +130,9 @@ func (k *Keeper) ask(ctx context.Context) (Token, error) {
 		case <-k.mail.box():
 			k.open(k.mail.take())
 		case <-heal:
+		case <-end:
+			cancel()
+			end = nil
 		}
 		if due(k.heal, k.now()) {
 			k.look(ctx)

@@ -89,10 +89,20 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			d.stop()
 			return nil
 		case <-d.changed:
 			d.follow(ctx, &tasks)
 		}
+	}
+}
+
+// stop ends all tasks.
+func (d *Daemon) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, t := range d.running {
+		t.stop()
 	}
 }
 
@@ -133,7 +143,8 @@ func (d *Daemon) follow(ctx context.Context, tasks *sync.WaitGroup) {
 }
 
 func (d *Daemon) start(ctx context.Context, k *Keeper, tasks *sync.WaitGroup) *task {
-	ctx, stop := context.WithCancel(ctx)
+	// Not entered in ctx as one of ten thousand children: whoever ends Run ends the tasks.
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t := &task{keeper: k, stop: stop, over: make(chan struct{})}
 	k.shared = d.shared
 	k.promise(0)
@@ -175,9 +186,7 @@ func (d *Daemon) survive(ctx context.Context, k *Keeper) (panicked bool) {
 			return
 		}
 		panicked = true
-		if _, reported := value.(carried); !reported {
-			k.recovered(value)
-		}
+		k.recovered(value)
 		if k.Observe != nil {
 			k.Observe(Event{Name: k.Name, Kind: Panicked, Trigger: k.reason})
 		}
@@ -188,6 +197,9 @@ func (d *Daemon) survive(ctx context.Context, k *Keeper) (panicked bool) {
 
 // recovered reports a panic. It is called by the deferred function that recovered it.
 func (k *Keeper) recovered(value any) {
+	if _, already := value.(carried); already {
+		return
+	}
 	if k.shared != nil && k.shared.recovered != nil {
 		k.shared.recovered(k.Name, value)
 		return

@@ -331,7 +331,7 @@ func TestTriggersReachKeepersDuringAReload(t *testing.T) {
 			t.Errorf("the running one was asked %d times", i.count())
 		}
 		if late.last().Kind != daemon.Published {
-			t.Error("the new one has no token")
+			t.Errorf("the new one has no token: %+v", late.last())
 		}
 	})
 }

@@ -108,6 +108,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.open(k.mail.take())
 		case <-timer.C:
 		}
+		if ctx.Err() != nil {
+			return nil // also when the timer was as fast
+		}
 		if due(k.heal, k.now()) {
 			k.look(ctx)
 		}
@@ -117,6 +120,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 		timer.Reset(k.wait())
 	}
 }
+
+// carried is the value of a panic that goes on in another goroutine. It was reported, with its trace, where it began.
+type carried struct{}
 
 // Once publishes one token, unless what is on disk can be adopted, by the attempts that Run makes and with its waits, and
 // returns nil only after it has read back a living token. It gives up where waiting cannot help (the source is not

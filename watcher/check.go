@@ -253,9 +253,13 @@ func (l *loop) pend(e *entry, due, now time.Time) {
 	}
 }
 
-// busy ends an attempt without success; the next one starts at once.
+// busy ends an attempt without success; the next one starts at once. What was missing all the while is missing, whatever
+// went on around it.
 func (l *loop) busy(e *entry) {
 	err := &fs.PathError{Op: "read", Path: e.path, Err: ErrBusy}
+	if e.phase == vanished {
+		err = &fs.PathError{Op: "open", Path: e.path, Err: fs.ErrNotExist}
+	}
 	l.finish(e, finding{hops: e.hops, outcome: outcomeOf(nil, err)}, nil, err)
 	l.mark(e)
 }

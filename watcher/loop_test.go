@@ -329,6 +329,22 @@ func TestErrorsCauseFullCheck(t *testing.T) {
 	}
 }
 
+// A file that is gone is reported as missing, however much goes on around it.
+func TestMissingAmidErrorsIsMissing(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, b *bubble) {
+		b.until(time.Second)
+		if err := os.Remove(b.path); err != nil {
+			t.Fatal(err)
+		}
+		for range 1500 {
+			b.k.errs <- fsnotify.ErrEventOverflow
+			time.Sleep(2 * ms)
+		}
+		synctest.Wait()
+		b.r.wants(t, 0, "old", "missing")
+	})
+}
+
 func TestClosedNotifierIsOpenedAnew(t *testing.T) {
 	for _, which := range []string{"events", "errors"} {
 		inBubble(t, nil, func(t *testing.T, b *bubble) {

@@ -36,7 +36,7 @@ type board struct {
 type entry struct {
 	kept   *kept
 	last   daemon.Event // zero before the first attempt
-	failed daemon.Event // the last failure, as long as no success followed
+	failed error        // of the last attempt
 	good   time.Time    // the last success
 }
 
@@ -107,9 +107,9 @@ func (b *board) observe(e daemon.Event) {
 	case daemon.Panicked:
 		return
 	case daemon.Failed:
-		n.failed = e
+		n.failed = e.Err
 	default:
-		n.failed = daemon.Event{}
+		n.failed = nil
 		if e.Kind != daemon.Healed {
 			n.good = e.Start
 		}
@@ -185,7 +185,7 @@ func (e entry) describe(now time.Time) status.Token {
 		t.IssuedAt, t.ExpiresAt = e.last.Token.IssuedAt, e.last.Token.ExpiresAt
 		t.WindowStart, t.WindowEnd = e.last.WindowStart, e.last.WindowEnd
 	}
-	if err := e.failed.Err; err != nil {
+	if err := e.failed; err != nil {
 		t.LastError, t.LastErrorClass, t.Hint = err.Error(), string(daemon.ClassOf(err)), daemon.HintOf(err)
 	}
 	return t

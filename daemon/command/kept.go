@@ -38,22 +38,22 @@ type place interface {
 // kept is one configured token and the Keeper that was made of it.
 type kept struct {
 	*daemon.Keeper
-	conf   config.Token
+	conf   *config.Token
 	places []place
 }
 
 // keep makes a Keeper of each configured token.
 func keep(conf *config.Config, log *zap.Logger) []*kept {
 	list := make([]*kept, 0, len(conf.Tokens))
-	for _, t := range conf.Tokens {
-		list = append(list, keepOne(t, log))
+	for i := range conf.Tokens {
+		list = append(list, keepOne(&conf.Tokens[i], log))
 	}
 	return list
 }
 
-func keepOne(t config.Token, log *zap.Logger) *kept {
-	k := &kept{conf: t}
-	var sinks daemon.Sinks
+func keepOne(t *config.Token, log *zap.Logger) *kept {
+	k := &kept{conf: t, places: make([]place, 0, len(t.Publish))}
+	sinks := make(daemon.Sinks, 0, len(t.Publish))
 	for _, p := range t.Publish {
 		var made place = &file.Sink{Path: absolute(p.File), Format: p.Format, Mode: p.Mode, Owner: p.Owner, Group: p.Group}
 		if p.Directory != "" {

@@ -31,7 +31,8 @@ const (
 // GOMEMLIMIT or GOMAXPROCS stays.
 type memory struct {
 	mu    sync.Mutex // guards the others
-	paced bool       // by a limit; false: nothing is done after work
+	paced bool       // by a limit
+	over  bool       // nothing is done after work any more
 	last  time.Time
 	next  *time.Timer // nil: none is due
 }
@@ -53,7 +54,7 @@ func (m *memory) fit(tokens int) {
 		return
 	}
 	if m.paced = !many; many {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(25)
 		debug.SetMemoryLimit(math.MaxInt64)
 	} else {
 		debug.SetGCPercent(-1)
@@ -65,7 +66,7 @@ func (m *memory) fit(tokens int) {
 func (m *memory) worked() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.paced && m.next == nil {
+	if !m.over && m.next == nil {
 		m.next = time.AfterFunc(max(restAfter, restEvery-time.Since(m.last)), m.rest)
 	}
 }
@@ -74,7 +75,7 @@ func (m *memory) worked() {
 func (m *memory) stop() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.paced = false
+	m.over = true
 	if m.next != nil {
 		m.next.Stop()
 	}
@@ -84,11 +85,14 @@ func (m *memory) stop() {
 func (m *memory) rest() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.next, m.last = nil, time.Now(); !m.paced {
+	if m.next, m.last = nil, time.Now(); m.over {
 		return
 	}
 	debug.FreeOSMemory()
 	forgetProgram()
+	if !m.paced {
+		return
+	}
 	samples := []metrics.Sample{
 		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/gc/heap/live:bytes"},
 	}

@@ -205,10 +205,16 @@ func (s *service) files() []watcher.File {
 	if s.conf.path != "" {
 		files = append(files, watcher.File{Path: s.conf.path, Changed: s.reload})
 	}
+	readers := map[string][]*kept{} // many tokens may be signed with one key
 	for _, k := range s.kept {
 		for _, path := range k.inputs() {
-			files = append(files, watcher.File{Path: path, Known: true, Changed: k.inputChanged(path)})
+			readers[path] = append(readers[path], k)
 		}
+	}
+	for path, list := range readers {
+		files = append(files, watcher.File{Path: path, Known: true, Changed: inputChanged(path, list)})
+	}
+	for _, k := range s.kept {
 		for _, path := range k.paths() {
 			files = append(files, watcher.File{Path: path, Poll: time.Minute, Known: true, Event: func() { k.Trigger(daemon.TriggerPublished) }})
 		}
@@ -216,13 +222,15 @@ func (s *service) files() []watcher.File {
 	return files
 }
 
-// inputChanged asks for an attempt, unless what changed is what was published: then it is only looked at.
-func (k *kept) inputChanged(path string) func([]byte, error) error {
+// inputChanged asks the readers of a file for an attempt, but for the one that published it: that one only looks at it.
+func inputChanged(path string, readers []*kept) func([]byte, error) error {
 	return func([]byte, error) error {
-		if k.publishes(path) {
-			k.Trigger(daemon.TriggerPublished)
-		} else {
-			k.Trigger(daemon.TriggerInput)
+		for _, k := range readers {
+			if k.publishes(path) {
+				k.Trigger(daemon.TriggerPublished)
+			} else {
+				k.Trigger(daemon.TriggerInput)
+			}
 		}
 		return nil
 	}

@@ -224,9 +224,6 @@ func (s *Switch) evaluate(g *generation) *generation {
 	g.layers = layers{policy: g.policy, file: g.number > 0, flag: s.flag, loaded: g.loaded,
 		admin: slices.Clone(s.admin), now: time.Now().Round(0)}
 	areas := areaNames(s.areas)
-	for _, t := range s.tokens {
-		areas = append(areas, "token."+t)
-	}
 	for name := range g.policy.Areas {
 		areas = append(areas, name)
 	}
