@@ -115,12 +115,12 @@ func (l *logging) prepare(conf *loaded, first bool) (use func(), err error) {
 
 // usable says why the policy in a file could not be applied.
 func (l *logging) usable(path string, optional bool) error {
-	data, err := os.ReadFile(path)
-	if optional && errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); optional && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	data, err := readFile("log policy", path, logpolicy.MaxBytes)
 	if err != nil {
-		return fmt.Errorf("read log policy: %w", err)
+		return err
 	}
 	if bad := l.Check(path, data, true); bad != nil && len(bad.Problems) > 0 {
 		return bad

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -60,7 +59,7 @@ func (a *app) policyCheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		data, err := readPolicy(args[0])
+		data, err := readFile("log policy", args[0], logpolicy.MaxBytes)
 		if err != nil {
 			return err
 		}
@@ -105,14 +104,6 @@ func (a *app) printMistakes(found *logpolicy.Rejected) error {
 	return a.print(append(text, '\n'))
 }
 
-func readPolicy(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &exit{code: exitConfig, err: fmt.Errorf("read log policy: %w", err)}
-	}
-	return data, nil
-}
-
 func (a *app) policyDiff() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff OLD NEW",
@@ -124,7 +115,7 @@ func (a *app) policyDiff() *cobra.Command {
 		var texts [2][]byte
 		for i, path := range args {
 			var err error
-			if texts[i], err = readPolicy(path); err != nil {
+			if texts[i], err = readFile("log policy", path, logpolicy.MaxBytes); err != nil {
 				return err
 			}
 		}
@@ -170,7 +161,7 @@ func (a *app) policyExplain() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		data, err := readPolicy(*file)
+		data, err := readFile("log policy", *file, logpolicy.MaxBytes)
 		if err != nil {
 			return err
 		}

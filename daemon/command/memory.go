@@ -88,6 +88,9 @@ func (m *memory) rest() {
 	if m.next, m.last = nil, time.Now(); m.over {
 		return
 	}
+	if !m.paced {
+		runtime.GC() // stacks and ended timers take two rounds
+	}
 	debug.FreeOSMemory()
 	forgetProgram()
 	if !m.paced {

@@ -6,9 +6,11 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +53,7 @@ func (a *app) load(c *cobra.Command) (*loaded, error) {
 		return nil, err
 	}
 	if path != "" {
-		if text, err = readConfig(path); err != nil {
+		if text, err = readFile("configuration", path, config.MaxBytes); err != nil {
 			return nil, err
 		}
 		name = path
@@ -110,24 +112,28 @@ func (a *app) parse(name string, text []byte) (*config.Config, error) {
 	return conf, nil
 }
 
-// readConfig reads at most a little more than a configuration may have: the rest is the parser's to refuse.
-func readConfig(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a regular file")
-	}
-	if err == nil && info.Size() > maxConfig {
-		err = fmt.Errorf("%d bytes are more than the 16 MiB that a configuration may have", info.Size())
-	}
-	var data []byte
-	if err == nil {
-		data, err = os.ReadFile(path)
-	}
+// readFile reads a file that a user named, and no more of it than it may have: what is longer is the parser's to refuse. It
+// does not wait for whoever writes into a pipe.
+func readFile(what, path string, most int64) ([]byte, error) {
+	data, err := readRegular(path, most)
 	if err != nil {
-		cause := strings.TrimPrefix(err.Error(), "stat ")
-		return nil, &exit{code: exitConfig, err: fmt.Errorf("read configuration: %s", strings.TrimPrefix(cause, "open "))}
+		return nil, &exit{code: exitConfig, err: fmt.Errorf("read %s: %s", what, strings.TrimPrefix(err.Error(), "open "))}
 	}
 	return data, nil
 }
 
-const maxConfig = 16 << 20
+func readRegular(path string, most int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	return io.ReadAll(io.LimitReader(f, most+1))
+}

@@ -241,7 +241,7 @@ func (s *service) reload(data []byte, err error) error {
 	log := s.root.Named("config")
 	if err != nil {
 		s.board.reloaded("unreadable", err)
-		log.Error("configuration unreadable", zap.Error(err))
+		s.logging.Failed("config", "configuration unreadable", err)
 		return nil
 	}
 	before := s.board.configuration()
@@ -258,7 +258,7 @@ func (s *service) reload(data []byte, err error) error {
 	conf, err := s.app.parse(path, data)
 	if err != nil {
 		s.board.reloaded("invalid", err)
-		log.Error("configuration invalid, the last good one stays in force", zap.Error(err))
+		s.logging.Failed("config", "configuration invalid, the last good one stays in force", err)
 		return nil
 	}
 	if err := s.apply(&loaded{conf, path}); err != nil {

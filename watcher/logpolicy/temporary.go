@@ -45,7 +45,7 @@ func (s *Switch) SetLevel(area, level string, d time.Duration) error {
 	} else {
 		until := time.Now().Round(0).Add(d)
 		s.admin = append(s.admin, override{name, l, until})
-		fields = []zap.Field{zap.String("area", area), zap.Stringer("level", l), zap.Time("until", until)}
+		fields = []zap.Field{zap.String("area", area), zap.Stringer("to", l), zap.Time("until", until)}
 		o = outcome{level: Info, message: "policy override set", fields: fields}
 	}
 	s.mu.Unlock()

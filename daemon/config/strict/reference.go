@@ -127,7 +127,7 @@ func code(text string) string {
 	if text == "" {
 		text = `""`
 	}
-	return "`" + text + "`"
+	return "`" + cell(text) + "`"
 }
 
 // cell makes a text fit into a table.
