@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/renewd/renewd/daemon/schedule"
 )
 
@@ -40,6 +42,7 @@ func (k *Keeper) attempt(ctx context.Context) error {
 
 	trigger, start, began := k.reason, k.now(), time.Now()
 	k.attempted, k.reason, k.busy = start, TriggerSchedule, true
+	k.log().Debug("token refresh begins", zap.String("token", k.Name), zap.String("trigger", trigger), zap.Int("failures", k.failures))
 	t, err := k.ask(ctx)
 	k.busy = false
 	if err != nil && ctx.Err() != nil {

@@ -51,7 +51,7 @@ type Daemon struct {
 type task struct {
 	keeper *Keeper
 	stop   context.CancelFunc
-	over   chan struct{}
+	over   sync.WaitGroup
 }
 
 // Set names the Keepers to run from now on, before or during Run, from any goroutine. A Keeper that is running and is
@@ -124,7 +124,7 @@ func (d *Daemon) follow(ctx context.Context, tasks *sync.WaitGroup) {
 		t.stop()
 	}
 	for _, t := range old {
-		<-t.over
+		t.over.Wait()
 	}
 	started := maps.Clone(next)
 	for _, k := range want {
@@ -145,11 +145,12 @@ func (d *Daemon) follow(ctx context.Context, tasks *sync.WaitGroup) {
 func (d *Daemon) start(ctx context.Context, k *Keeper, tasks *sync.WaitGroup) *task {
 	// Not entered in ctx as one of ten thousand children: whoever ends Run ends the tasks.
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	t := &task{keeper: k, stop: stop, over: make(chan struct{})}
+	t := &task{keeper: k, stop: stop}
 	k.shared = d.shared
 	k.promise(0)
+	t.over.Add(1)
 	tasks.Go(func() {
-		defer close(t.over)
+		defer t.over.Done()
 		defer stop()
 		d.supervise(ctx, k)
 	})

@@ -32,12 +32,16 @@ type board struct {
 	watches map[string]status.Watch
 }
 
-// entry is one token on the board.
+// entry is one token on the board: what the last event said, and when the last success was.
 type entry struct {
-	kept   *kept
-	last   daemon.Event // zero before the first attempt
-	failed error        // of the last attempt
-	good   time.Time    // the last success
+	kept          *kept
+	kind, trigger string // empty before the first attempt
+	digest        status.Digest
+	failures      int
+	failed        error // of the last attempt
+
+	issued, expires, windowStart, windowEnd time.Time
+	began, next, good                       time.Time
 }
 
 func newBoard() *board {
@@ -114,7 +118,11 @@ func (b *board) observe(e daemon.Event) {
 			n.good = e.Start
 		}
 	}
-	n.last = e
+	n.kind, n.trigger, n.failures, n.began, n.next = string(e.Kind), e.Trigger, e.Failures, e.Start, e.Next
+	if t := e.Token; !t.Value.IsZero() {
+		n.digest, n.issued, n.expires = status.DigestOf(t.Digest()), t.IssuedAt, t.ExpiresAt
+		n.windowStart, n.windowEnd = e.WindowStart, e.WindowEnd
+	}
 }
 
 // watched notes how the watching of one file goes. Only files that are not as they should be are kept, and those that
@@ -177,13 +185,12 @@ func (b *board) report() status.Report {
 // describe says how one token is.
 func (e entry) describe(now time.Time) status.Token {
 	t := e.kept.describe(now)
-	t.State, t.Trigger = string(e.last.Kind), e.last.Trigger
-	t.LastAttempt, t.LastSuccess, t.NextAttempt = e.last.Start, e.good, e.last.Next
-	t.ConsecutiveFailures = e.last.Failures
-	if !e.last.Token.Value.IsZero() {
-		t.TokenDigest = status.DigestOf(e.last.Token.Digest())
-		t.IssuedAt, t.ExpiresAt = e.last.Token.IssuedAt, e.last.Token.ExpiresAt
-		t.WindowStart, t.WindowEnd = e.last.WindowStart, e.last.WindowEnd
+	t.State, t.Trigger = e.kind, e.trigger
+	t.LastAttempt, t.LastSuccess, t.NextAttempt = e.began, e.good, e.next
+	t.ConsecutiveFailures = e.failures
+	if e.digest != (status.Digest{}) {
+		t.TokenDigest, t.IssuedAt, t.ExpiresAt = e.digest, e.issued, e.expires
+		t.WindowStart, t.WindowEnd = e.windowStart, e.windowEnd
 	}
 	if err := e.failed; err != nil {
 		t.LastError, t.LastErrorClass, t.Hint = err.Error(), string(daemon.ClassOf(err)), daemon.HintOf(err)

@@ -64,8 +64,9 @@ func (a *app) check() *cobra.Command {
 		if *jwks {
 			return a.printKeys(list)
 		}
-		if err := a.checkPolicy(conf); err != nil {
-			return err
+		bad := a.checkPolicy(conf)
+		if bad != nil {
+			fmt.Fprintln(a.stderr, prefixed(bad))
 		}
 		err = a.onceEach(list, func(k *kept) error {
 			if err := k.look(); err != nil {
@@ -78,7 +79,10 @@ func (a *app) check() *cobra.Command {
 			}
 			return nil
 		})
-		if err != nil {
+		switch {
+		case bad != nil:
+			return &exit{code: exitConfig}
+		case err != nil:
 			return err
 		}
 		return a.print(fmt.Appendf(nil, "%s ok\n", plural(len(list), "token")))
@@ -103,16 +107,21 @@ func (a *app) checkPolicy(conf *loaded) error {
 	return nil
 }
 
+// checkable is implemented by a source that can find what would make an attempt fail, without making one.
+type checkable interface{ Check() error }
+
 // look finds what would make an attempt fail, without making one.
 func (k *kept) look() error {
 	var errs []error
 	for _, p := range k.places {
 		errs = append(errs, p.Check())
 	}
-	if keys, ok := k.Source.(publicKeys); ok {
-		_, err := keys.PublicKeys()
-		errs = append(errs, err)
-		return errors.Join(errs...)
+	switch s := k.Source.(type) {
+	case checkable:
+		return errors.Join(append(errs, s.Check())...)
+	case publicKeys:
+		_, err := s.PublicKeys()
+		return errors.Join(append(errs, err)...)
 	}
 	for _, path := range k.inputs() {
 		if _, err := os.Stat(path); err != nil {

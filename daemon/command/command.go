@@ -114,9 +114,9 @@ func (a *app) root() *cobra.Command {
 		Short: "Keeps service tokens fresh in files",
 		Long: "renewd obtains or signs a token, publishes it atomically to a file, and replaces it before it expires.\n" +
 			"Applications only read the file. Start with `renewd demo`.",
-		SilenceUsage: true, SilenceErrors: true,
+		SilenceUsage: true, SilenceErrors: true, SuggestionsMinimumDistance: 2,
 		PersistentPreRunE: fromEnvironment,
-		Args:              cobra.NoArgs,
+		Args:              knownCommand,
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetOut(a.stdout)
@@ -124,6 +124,18 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.run(), a.once(), a.demo(), a.check(), a.logPolicy(), a.status(), a.wait(), a.healthcheck(), a.refresh(), a.plan(), a.simulate(),
 		a.schema(), a.version())
 	return root
+}
+
+// knownCommand refuses a command that there is not, with those that it may have been meant for.
+func knownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	help := "`renewd --help` lists the commands"
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		help = "did you mean " + strings.Join(like, " or ") + "?"
+	}
+	return &exit{code: exitUsage, err: fmt.Errorf("unknown command %.40q", args[0]), help: help}
 }
 
 // fromEnvironment gives each flag that was not on the command line the value of its variable: --refresh-at is

@@ -44,28 +44,32 @@ func (a *app) demo() *cobra.Command {
 	flags.add(c)
 	c.Flags().StringVar(&a.from.listen, "listen", "", "`address` of health, metrics and status; outranks status.listen")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := prepareDemo(demoDir); err != nil {
+		dir, err := filepath.Abs(demoDir)
+		if err == nil {
+			err = prepareDemo(dir)
+		}
+		if err != nil {
 			return &exit{code: exitWrite, err: fmt.Errorf("prepare the demo: %w", err)}
 		}
 		log, err := a.newLogging(&flags)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, demoText, demoDir)
-		a.from.path = filepath.Join(demoDir, "config.yaml")
+		fmt.Fprintf(a.stdout, demoText, dir)
+		a.from.path = filepath.Join(dir, "config.yaml")
 		return a.serve(c, log)
 	}
 	return c
 }
 
-const demoText = `renewd keeps the token in ./%[1]s/token fresh. Ctrl-C ends it. In another terminal:
+const demoText = `renewd keeps a token fresh in %[1]s. Ctrl-C ends it. In another terminal:
 
-  cat ./%[1]s/token                            the token; read it again in a minute
-  renewd status -c %[1]s/config.yaml           how it is
-  renewd plan -c %[1]s/config.yaml             when it is refreshed, and why then
-  $EDITOR ./%[1]s/config.yaml                  change ttl or refresh: it is obeyed at once
-  $EDITOR ./%[1]s/log-policy.yaml              change a level: it is obeyed at once, and a line says so
-  rm ./%[1]s/token                             it comes back
+  cat %[1]s/token                    the token; read it again in a minute
+  renewd status -c %[1]s/config.yaml    how it is; http://127.0.0.1:9736/ shows it
+  renewd plan -c %[1]s/config.yaml      when it is refreshed, and why then
+  $EDITOR %[1]s/config.yaml          change ttl or refresh: it is obeyed at once
+  $EDITOR %[1]s/log-policy.yaml      change a level: it is obeyed at once, and a line says so
+  rm %[1]s/token                     it comes back
 
 `
 
@@ -85,10 +89,7 @@ func prepareDemo(dir string) error {
 	if err != nil {
 		return err
 	}
-	socket, err := filepath.Abs(filepath.Join(dir, "renewd.sock"))
-	if err != nil {
-		return err
-	}
+	socket := filepath.Join(dir, "renewd.sock")
 	if len(socket) > socketRoom || strings.ContainsAny(socket, "\"$") {
 		socket = "" // the demo does without
 	}

@@ -62,9 +62,13 @@ func keepOne(t *config.Token, log *zap.Logger) *kept {
 		k.places = append(k.places, made)
 		sinks = append(sinks, made)
 	}
+	var sink daemon.Sink = sinks
+	if len(sinks) == 1 {
+		sink = sinks[0]
+	}
 	back, rereads := t.Source.(daemon.Rereader)
 	k.Keeper = &daemon.Keeper{
-		Name: t.Name, Source: t.Source, Sink: sinks, Policy: t.Policy, Check: t.Check, Timeout: t.Timeout,
+		Name: t.Name, Source: t.Source, Sink: sink, Policy: t.Policy, Check: t.Check, Timeout: t.Timeout,
 		Fingerprint: t.SourceFingerprint, Distrust: rereads && back.Rereads() != "", Log: log.Named("token." + t.Name),
 	}
 	return k

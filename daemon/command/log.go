@@ -110,7 +110,13 @@ func (l *logging) prepare(conf *loaded, first bool) (use func(), err error) {
 			return nil, &exit{code: exitConfig, err: err}
 		}
 	}
-	return func() { l.path, l.follow = path, l.Follow(path, optional) }, nil
+	return func() {
+		l.path, l.follow = path, l.Follow(path, optional)
+		// The first lines obey the policy too. What is wrong with it the watcher finds, and Follow says.
+		if data, err := readRegular(path, logpolicy.MaxBytes); err == nil {
+			_ = l.follow(data, nil)
+		}
+	}, nil
 }
 
 // usable says why the policy in a file could not be applied.

@@ -218,17 +218,15 @@ func (a *app) policySet() *cobra.Command {
 	return c
 }
 
-// adminClient returns a client of the admin socket that the configuration names.
+// adminClient returns a client of the admin socket that the configuration names, also if that is broken otherwise.
 func (a *app) adminClient(c *cobra.Command) (*status.Client, error) {
-	if a.from.socket != "" && a.from.path == "" {
-		return &status.Client{Socket: a.from.socket}, nil
-	}
 	conf, err := a.load(c)
-	if err != nil {
+	client := a.askable(conf)
+	switch {
+	case client.Socket != "":
+		return &status.Client{Socket: client.Socket}, nil
+	case err != nil:
 		return nil, err
 	}
-	if conf.Status.Socket == "" {
-		return nil, &exit{code: exitUsage, err: errors.New("the configuration has no admin socket"), help: socketHelp}
-	}
-	return &status.Client{Socket: conf.Status.Socket}, nil
+	return nil, &exit{code: exitUsage, err: errors.New("the configuration has no admin socket"), help: socketHelp}
 }

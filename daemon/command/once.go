@@ -73,20 +73,37 @@ func (a *app) onceEach(list []*kept, do func(*kept) error) error {
 // together says each failure with its remedy on standard error, and returns the exit code that stands for all.
 func (a *app) together(list []*kept, errs []error) error {
 	var codes []int
+	failed := 0
 	for i, err := range errs {
 		if err == nil {
 			continue
 		}
-		codes = append(codes, codeOf(daemon.ClassOf(err)))
-		fmt.Fprintf(a.stderr, "renewd: token %s: %v\n", list[i].Name, err)
-		if hint := daemon.HintOf(err); hint != "" {
-			fmt.Fprintf(a.stderr, "  help: %s\n", hint)
+		failed++
+		for _, err := range parts(err) {
+			codes = append(codes, codeOf(daemon.ClassOf(err)))
+			fmt.Fprintf(a.stderr, "renewd: token %s: %v\n", list[i].Name, err)
+			if hint := daemon.HintOf(err); hint != "" {
+				fmt.Fprintf(a.stderr, "  help: %s\n", hint)
+			}
 		}
 	}
 	if len(codes) == 0 {
 		return nil
 	}
-	return &exit{code: worst(codes), err: fmt.Errorf("%d of %s failed", len(codes), plural(len(list), "token"))}
+	return &exit{code: worst(codes), err: fmt.Errorf("%d of %s failed", failed, plural(len(list), "token"))}
+}
+
+// parts returns the errors that err joins, or err alone.
+func parts(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, parts(e)...)
+	}
+	return all
 }
 
 func plural(n int, noun string) string {

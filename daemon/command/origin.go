@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -37,6 +38,17 @@ func (a *app) flags(c *cobra.Command) {
 	f.StringVar(&a.from.listen, "listen", "", "`address` of health, metrics and status; outranks status.listen")
 	f.StringVar(&a.from.socket, "socket", "", "`path` of the admin socket; outranks status.socket")
 	addSingle(f)
+	if !takesFlags(c.Name()) {
+		for _, k := range allFlags() {
+			_ = f.MarkHidden(k.flag) // it was added above
+		}
+	}
+}
+
+// takesFlags reports whether a command is of use with one token by flags. Others take them too, since they are also
+// variables, but do not list them.
+func takesFlags(name string) bool {
+	return slices.Contains([]string{"run", "once", "check", "plan", "healthcheck"}, name)
 }
 
 // loaded is a configuration and where it came from.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,10 +84,11 @@ func (k *kept) timetable(out io.Writer, asked time.Duration) {
 	span, _ := k.Policy.Span(l)
 	w, promise := k.Policy.Window(l), k.Policy.Promise(l)
 	end := l.Issued.Add(span)
+	var lines []moment
 	line := func(at time.Time, text string, args ...any) {
-		fmt.Fprintf(out, "  %10s  %s\n", "+"+at.Sub(l.Issued).Round(time.Second).String(), fmt.Sprintf(text, args...))
+		lines = append(lines, moment{at, fmt.Sprintf(text, args...)})
 	}
-	fmt.Fprintf(out, "%s: a life of %v (%s)\n", k.Name, span, origin)
+	fmt.Fprintf(out, "%s: a life of %v (%s)\n", k.Name, span.Round(time.Second), origin)
 	line(l.Issued, "issued")
 	first := l
 	first.First = true
@@ -98,11 +100,21 @@ func (k *kept) timetable(out io.Writer, asked time.Duration) {
 	k.retries(line, l, w.End, end)
 	line(end.Add(-promise), "until here readers have the %v that they are promised", promise.Round(time.Second))
 	line(end, "expires")
+	slices.SortStableFunc(lines, func(a, b moment) int { return a.at.Compare(b.at) })
+	for _, m := range lines {
+		fmt.Fprintf(out, "  %10s  %s\n", "+"+m.at.Sub(l.Issued).Round(time.Second).String(), m.text)
+	}
 	fmt.Fprintf(out, "  An outage of the issuer of %v is survived without breaking that promise, and of %v before the token expires.\n",
 		max(0, end.Add(-promise).Sub(w.End)).Round(time.Second), end.Sub(w.End).Round(time.Second))
 	for _, notice := range k.Policy.Notices(l) {
 		fmt.Fprintf(out, "  note: %s\n", notice)
 	}
+}
+
+// moment is one line of a timetable.
+type moment struct {
+	at   time.Time
+	text string
 }
 
 // retries prints the first attempts after a failure at the last moment, at their middle, and counts the others.

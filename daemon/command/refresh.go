@@ -5,6 +5,7 @@ package command
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +34,8 @@ func (a *app) refresh() *cobra.Command {
 		switch err := client.Refresh(c.Context(), name); {
 		case errors.Is(err, status.ErrNoDaemon):
 			return &exit{code: exitUnavailable, err: err}
+		case errors.Is(err, status.ErrUnknown):
+			return &exit{code: exitOther, err: fmt.Errorf("no token is named %.64q", name), help: "`renewd status` lists them"}
 		case err != nil:
 			return &exit{code: exitOther, err: err}
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/renewd/renewd/daemon/config"
 	"github.com/renewd/renewd/daemon/status"
 )
 
@@ -33,12 +34,12 @@ func (a *app) status() *cobra.Command {
 		if *output != "table" && *output != "json" {
 			return &exit{code: exitUsage, err: fmt.Errorf("--output: %.40q is neither table nor json", *output)}
 		}
-		conf, err := a.load(c)
-		if err != nil {
-			return err
-		}
-		client := status.Client{Socket: conf.Status.Socket, Listen: conf.Status.Listen}
+		conf, bad := a.load(c)
+		client := a.askable(conf)
 		report, err := client.Status(c.Context())
+		if err != nil && bad != nil {
+			return bad
+		}
 		if err != nil {
 			if client != (status.Client{}) && !errors.Is(err, status.ErrNoDaemon) {
 				return &exit{code: exitOther, err: err}
@@ -58,6 +59,17 @@ func (a *app) status() *cobra.Command {
 		return a.print(out.Bytes())
 	}
 	return c
+}
+
+// askable returns a client for the daemon, also where the configuration that it runs with was broken since.
+func (a *app) askable(conf *loaded) status.Client {
+	var at config.Status
+	if conf != nil {
+		at = conf.Status
+	} else if data, err := readRegular(cmp.Or(a.from.path, defaultPath), config.MaxBytes); err == nil {
+		at = loader().Asked(data)
+	}
+	return status.Client{Socket: cmp.Or(a.from.socket, at.Socket), Listen: cmp.Or(a.from.listen, at.Listen)}
 }
 
 // fromFiles is what can be said without a daemon.

@@ -41,6 +41,14 @@ func (l Loader) Load(name string, data []byte) (*Config, error) {
 	return config, nil
 }
 
+// Asked returns where the daemon of a configuration can be asked, also if there are mistakes in the rest of it: that is
+// when one wants to ask.
+func (l Loader) Asked(data []byte) Status {
+	f := &file{}
+	strict.Decode(l.options(""), data, f)
+	return Status(f.Status)
+}
+
 // Schema returns the JSON Schema of the configuration, indented and with a line end.
 func (l Loader) Schema() ([]byte, error) {
 	s := strict.Schema(l.options(""), &file{})

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -30,6 +31,27 @@ var (
 type Source struct {
 	config Config
 	key    keyfile.File
+}
+
+// Check finds what would make an attempt fail, without making one: a key that cannot be used, or no token to begin with.
+func (s *Source) Check() error {
+	if _, err := s.key.Load(); err != nil {
+		return err
+	}
+	_, err := os.Stat(s.config.TokenFile)
+	if err == nil || s.config.SeedFile == "" {
+		return s.unavailable(s.config.TokenFile, err)
+	}
+	_, err = os.Stat(s.config.SeedFile)
+	return s.unavailable(s.config.SeedFile, err)
+}
+
+func (s *Source) unavailable(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &daemon.Failure{Class: daemon.ClassUnavailable, Err: fmt.Errorf("%q cannot be read: there is no token to issue again", path),
+		Hint: "name the first token in seedFile"}
 }
 
 // Rereads returns the file of the token that is issued again.
