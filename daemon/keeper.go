@@ -4,6 +4,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"sync/atomic"
@@ -133,18 +134,24 @@ func (k *Keeper) Once(ctx context.Context) error {
 	if due(k.heal, k.now()) {
 		k.look(ctx)
 	}
+	var last error
 	for wanted := due(k.next, k.now()); wanted; {
+		before := k.attempted
 		err := k.attempt(ctx)
-		if err == nil {
+		made := !k.attempted.Equal(before) // else it was held back by a Retry-After
+		if made && err == nil {
 			break
 		}
+		if made {
+			last = err
+		}
 		end, bounded := ctx.Deadline()
-		if final(ClassOf(err)) || ctx.Err() != nil || bounded && end.Before(k.next) {
-			return err
+		if final(ClassOf(last)) || ctx.Err() != nil || bounded && end.Before(k.next) {
+			return cmp.Or(last, ctx.Err())
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return cmp.Or(last, ctx.Err())
 		case <-time.After(k.next.Sub(k.now())):
 		}
 	}

@@ -525,6 +525,52 @@ func TestOnce(t *testing.T) {
 	}
 }
 
+// A clock that slips back during a Retry-After costs a moment, not the attempt.
+func TestOnceOutlastsARetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		i.fail = func(n int) error {
+			if n == 1 {
+				return &daemon.Failure{Class: daemon.ClassThrottled, RetryAt: time.Now().Add(10 * time.Second), Err: errors.New("429")}
+			}
+			return nil
+		}
+		b := newBench(t, i)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := b.Once(ctx); err != nil || i.count() != 2 {
+			t.Errorf("%v, asked %d times", err, i.count())
+		}
+	})
+}
+
+// Healing says nothing about the source: it recovers only when it was asked.
+func TestHealingIsNoRecovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		i.fail = func(n int) error {
+			if n > 1 {
+				return errors.New("down")
+			}
+			return nil
+		}
+		b := newBench(t, i)
+		defer run(t, &daemon.Daemon{}, b.Keeper)()
+		time.Sleep(time.Minute)
+		b.Trigger(daemon.TriggerRequest)
+		time.Sleep(2 * time.Second)
+		if err := os.Remove(b.path); err != nil {
+			t.Fatal(err)
+		}
+		b.Trigger(daemon.TriggerPublished)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if b.last().Kind != daemon.Healed || b.last().Failures != 1 || b.logs.FilterMessage("token refresh recovered").Len() != 0 {
+			t.Errorf("last event %+v, recovered said %d times", b.last(), b.logs.FilterMessage("token refresh recovered").Len())
+		}
+	})
+}
+
 func TestOnceEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, &issuer{fail: func(int) error { return errors.New("down") }})

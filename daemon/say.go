@@ -34,12 +34,13 @@ func (k *Keeper) say(e Event) {
 	case Unchanged:
 		log.Debug("token unchanged", fields...)
 	}
-	if k.failing != "" && e.Kind != Adopted {
+	if e.Kind == Adopted || e.Kind == Healed {
+		return // neither says anything about the source
+	}
+	if k.failing != "" {
 		log.Warn("token refresh recovered", fields...)
 	}
-	if e.Kind != Adopted {
-		k.failing, k.dead = "", false
-	}
+	k.failing, k.dead = "", false
 }
 
 func (k *Keeper) sayFailed(e Event, fields []zap.Field) {

@@ -92,7 +92,7 @@ func (b *board) observe(e daemon.Event) {
 	if e.Kind == daemon.Failed {
 		class := daemon.ClassOf(e.Err)
 		reason = string(class)
-		if class == daemon.ClassWrite {
+		if class == daemon.ClassWrite && b.known(e.Name) {
 			b.counters.PublishError(e.Name, errno(e.Err))
 		}
 	}
@@ -100,29 +100,37 @@ func (b *board) observe(e daemon.Event) {
 	if e.Trigger == daemon.TriggerPublished || e.Kind == daemon.Adopted {
 		took = 0 // no issuer was asked
 	}
-	b.counters.Observe(e.Name, string(e.Kind), reason, took)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := b.byName[e.Name]
 	if n == nil {
-		return
+		return // no longer configured: nothing would ever forget it
 	}
+	b.counters.Observe(e.Name, string(e.Kind), reason, took)
 	switch e.Kind {
 	case daemon.Panicked:
 		return
 	case daemon.Failed:
 		n.failed = e.Err
-	default:
-		n.failed = nil
-		if e.Kind != daemon.Healed {
-			n.good = e.Start
+	case daemon.Published, daemon.Unchanged:
+		n.failed, n.good = nil, e.Start
+	default: // the source was not asked, so nothing is known of it
+		if daemon.ClassOf(n.failed) == daemon.ClassWrite {
+			n.failed = nil
 		}
+		e.Start = n.began
 	}
 	n.kind, n.trigger, n.failures, n.began, n.next = string(e.Kind), e.Trigger, e.Failures, e.Start, e.Next
 	if t := e.Token; !t.Value.IsZero() {
 		n.digest, n.issued, n.expires = status.DigestOf(t.Digest()), t.IssuedAt, t.ExpiresAt
 		n.windowStart, n.windowEnd = e.WindowStart, e.WindowEnd
 	}
+}
+
+func (b *board) known(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.byName[name] != nil
 }
 
 // watched notes how the watching of one file goes. Only files that are not as they should be are kept, and those that

@@ -91,7 +91,7 @@ func (l *logging) policyOf(conf *loaded) (path string, optional bool) {
 // prepare makes ready to follow the policy that a configuration names. Another one than before is read first: if it cannot
 // be used the configuration is not applied. At the start the built-in policy does instead, unless a usable one is required.
 func (l *logging) prepare(conf *loaded, first bool) (use func(), err error) {
-	if text, ok := os.LookupEnv(policyText); ok {
+	if text, ok := os.LookupEnv(policyText); ok && l.flags.path == "" {
 		if !first {
 			return func() {}, nil
 		}
@@ -102,6 +102,9 @@ func (l *logging) prepare(conf *loaded, first bool) (use func(), err error) {
 		return func() {}, nil
 	}
 	path, optional := l.policyOf(conf)
+	if path == "" && l.flags.required {
+		return nil, &exit{code: exitConfig, err: errors.New("--log-policy-required, and no log policy is named")}
+	}
 	if path == l.path && l.follow != nil || path == "" {
 		return func() {}, nil
 	}

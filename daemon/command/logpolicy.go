@@ -28,18 +28,18 @@ func (a *app) logPolicy() *cobra.Command {
 }
 
 // offline returns a policy engine that logs nothing. Of the configuration, if one is given, it knows the tokens.
-func (a *app) offline(c *cobra.Command) (*logpolicy.Switch, *loaded, error) {
+func (a *app) offline(c *cobra.Command) (*logpolicy.Switch, error) {
 	s := logpolicy.New(logpolicy.Options{Areas: areas()})
 	if f := c.Flags().Lookup("config"); f == nil || !given(f) {
-		return s, nil, nil
+		return s, nil
 	}
 	conf, err := a.load(c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	l := logging{Switch: s}
 	l.know(conf.Tokens)
-	return s, conf, nil
+	return s, nil
 }
 
 func (a *app) policyCheck() *cobra.Command {
@@ -55,7 +55,7 @@ func (a *app) policyCheck() *cobra.Command {
 		if *format != "text" && *format != "json" {
 			return &exit{code: exitUsage, err: fmt.Errorf("--format: %.40q is neither text nor json", *format)}
 		}
-		s, _, err := a.offline(c)
+		s, err := a.offline(c)
 		if err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (a *app) policyExplain() *cobra.Command {
 			}
 			return a.print([]byte(text))
 		}
-		s, _, err := a.offline(c)
+		s, err := a.offline(c)
 		if err != nil {
 			return err
 		}

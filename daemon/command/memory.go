@@ -30,11 +30,13 @@ const (
 // needed is given back after it. The limit counts the whole runtime and follows it. What the user set by GOGC,
 // GOMEMLIMIT or GOMAXPROCS stays.
 type memory struct {
-	mu    sync.Mutex // guards the others
-	paced bool       // by a limit
-	over  bool       // nothing is done after work any more
-	last  time.Time
-	next  *time.Timer // nil: none is due
+	mu     sync.Mutex // guards the others
+	paced  bool       // by a limit
+	many   bool       // tokens, as fit was told last
+	fitted bool
+	over   bool // nothing is done after work any more
+	last   time.Time
+	next   *time.Timer // nil: none is due
 }
 
 // fit sets up the runtime for this many tokens.
@@ -43,6 +45,10 @@ func (m *memory) fit(tokens int) {
 	defer m.mu.Unlock()
 	set := func(name string) bool { return os.Getenv(name) != "" }
 	many := tokens >= manyTokens
+	if m.fitted && many == m.many {
+		return // what rest has set since fits better
+	}
+	m.fitted, m.many = true, many
 	if !set("GOMAXPROCS") {
 		if many {
 			runtime.SetDefaultGOMAXPROCS()

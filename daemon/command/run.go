@@ -73,7 +73,7 @@ func (s *service) obey(ctx context.Context, signals <-chan os.Signal, stop conte
 			case syscall.SIGHUP:
 				s.watcher.Recheck()
 			default:
-				wait := s.keepFor()
+				wait := time.Duration(s.keepFor.Load())
 				if end != nil {
 					wait = 0 // told twice
 				}

@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -34,6 +36,8 @@ type service struct {
 	server  *status.Server
 	memory  memory
 
+	keepFor atomic.Int64 // shutdown.keepFor in force; a signal waits for nothing
+
 	ctx   context.Context // of everything that is started
 	tasks sync.WaitGroup
 	fail  context.CancelCauseFunc
@@ -53,7 +57,7 @@ type door struct {
 func newService(a *app, logging *logging) *service {
 	log := logging.Logger()
 	s := &service{app: a, logging: logging, root: log, log: log.Named("daemon"), board: newBoard(), doors: map[string]*door{}}
-	s.daemon = &daemon.Daemon{Log: s.log, Recovered: func(name string, value any) { logging.Recovered("token."+name, value) }}
+	s.daemon = &daemon.Daemon{Log: s.log, Recovered: func(name string, value any) { logging.Recovered("token."+name, harmless(value)) }}
 	s.watcher = &watcher.Watcher{Log: log.Named("watcher"), Observe: s.board.watched}
 	s.notify = &notify.Queue{Log: log.Named("notify"), Observe: func(name, kind string, err error) {
 		result := "success"
@@ -179,12 +183,14 @@ func (s *service) apply(conf *loaded) error {
 		Path: absolute(conf.path), SHA256: conf.SHA256, Generation: generation, LastReloadSuccessful: true, LastReload: time.Now().Round(0),
 	})
 	s.conf, s.kept = conf, list
+	s.keepFor.Store(int64(conf.Shutdown.KeepFor))
 	sweep(list)
 	files := s.files()
 	s.board.forget(files, absolute(s.logging.path))
 	s.watcher.Set(files)
 	s.daemon.Set(keepers)
 	s.swap(conf, opened)
+	s.memory.worked()
 	return nil
 }
 
@@ -326,10 +332,12 @@ func (s *service) swap(conf *loaded, opened map[string]*status.Listener) {
 	}
 }
 
-func (s *service) keepFor() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.conf.Shutdown.KeepFor
+// harmless returns what may be printed of a panic's value: the text of a runtime error, else its type.
+func harmless(value any) string {
+	if err, ok := value.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", value)
 }
 
 // note is what consumers of a token are told: everything but the token.

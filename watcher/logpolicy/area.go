@@ -110,11 +110,9 @@ func (l *layers) temporary() []override {
 	list := []override{}
 	for name := range l.policy.Areas {
 		if a, ok := l.entry(name); ok && !a.ends(l.loaded).IsZero() {
-			level := Level(0)
+			level := l.of(name)[0].level
 			if a.Level != nil {
 				level = *a.Level
-			} else {
-				level = l.of(name)[0].level
 			}
 			list = append(list, override{name, level, a.ends(l.loaded)})
 		}

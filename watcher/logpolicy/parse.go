@@ -56,6 +56,11 @@ func (s source) parse() (*policy, *strict.Document) {
 		return p, c.Document
 	}
 	p.complete(!c.Written("handlers"))
+	c.expressions()
+	if n := len(p.Handlers); n > maxHandlers {
+		c.fail("handlers", "LP021", "", "%d handlers are too many; %d are allowed", n, maxHandlers)
+		return p, c.Document
+	}
 	c.formats()
 	for _, name := range slices.Sorted(maps.Keys(p.Handlers)) {
 		if h := p.Handlers[name]; c.Written("handlers." + name) {
@@ -73,6 +78,9 @@ func (s source) parse() (*policy, *strict.Document) {
 	return p, c.Document
 }
 
+// maxHandlers bounds the goroutines and open files of a policy.
+const maxHandlers = 32
+
 // checker checks the meaning of what was decoded. It says nothing where the decoder found a mistake already.
 type checker struct {
 	*strict.Document
@@ -86,8 +94,8 @@ func (c *checker) fail(path, code, help, form string, args ...any) {
 	}
 }
 
-func (c *checker) warn(path, code, help, form string, args ...any) {
-	c.Warn(path, strict.Mistake{Rule: strict.Rule(code), Problem: fmt.Sprintf(form, args...), Help: help})
+func (c *checker) warn(path, code, form string, args ...any) {
+	c.Warn(path, strict.Mistake{Rule: strict.Rule(code), Problem: fmt.Sprintf(form, args...)})
 }
 
 func (c *checker) position(path string) position {
@@ -157,7 +165,7 @@ func (c *checker) handler(at string, h *handler) {
 	within(c, at+".rotate.every", r.Every, span(time.Minute), huge, 0)
 	within(c, at+".rotate.maxAge", r.MaxAge, span(time.Hour), span(36500*24*time.Hour), 0)
 	if r.MaxTotal < r.MaxSize && !c.Failed(at+".rotate") {
-		c.warn(at+".rotate.maxTotal", "LP203", "", "maxTotal %v is below maxSize %v: a full backup does not stay", r.MaxTotal, r.MaxSize)
+		c.warn(at+".rotate.maxTotal", "LP203", "maxTotal %v is below maxSize %v: a full backup does not stay", r.MaxTotal, r.MaxSize)
 	}
 }
 
@@ -194,7 +202,7 @@ func (c *checker) area(name string, a area) {
 		c.ReportKey(at, strict.Mistake{Rule: "LP013", Problem: fmt.Sprintf("unknown area %.70q", name),
 			Help: strict.Suggest(name, areaNames(c.areas))})
 	case c.tokens != nil && !slices.Contains(c.tokens, token):
-		c.warn(at, "LP205", "", "no token %.70q is configured", token)
+		c.warn(at, "LP205", "no token %.70q is configured", token)
 	}
 	for i, h := range a.Handlers {
 		if _, ok := c.policy.Handlers[h]; !ok {
@@ -208,9 +216,9 @@ func (c *checker) area(name string, a area) {
 		within(c, at+".for", *a.For, span(time.Second), huge, span(time.Second))
 	}
 	if a.Until != nil && !a.Until.After(c.now) && !c.Failed(at) {
-		c.warn(at+".until", "LP201", "", "until has passed; the entry counts as not written")
+		c.warn(at+".until", "LP201", "until has passed; the entry counts as not written")
 	} else if a.Handlers == nil && a.Until == nil && a.For == nil && c.idle(name, a) && !c.Failed(at) {
-		c.warn(at, "LP202", "", "the entry has no effect: the area inherits the same level")
+		c.warn(at, "LP202", "the entry has no effect: the area inherits the same level")
 	}
 }
 

@@ -24,7 +24,7 @@ var (
 	jwtRule    = rule{"jwt", regexp.MustCompile(`eyJ[A-Za-z0-9_+/=.-]{6,}`), redacted}
 	bearerRule = rule{"bearer", regexp.MustCompile(`(?i)bearer(?:[\s:=+]|%20|\\+[tnr])+[^\s"'\[\\][^\s"'\\]{5,}`), "Bearer " + redacted}
 	pemRule    = rule{"pem", regexp.MustCompile(`(?s)-----BEGIN .*?(?:-----END [^-"]*(?:-----)?|$)`), redacted}
-	urlRule    = rule{"url", regexp.MustCompile(`://[^/\s"']+@`), "://" + redacted + "@"}
+	urlRule    = rule{"url", regexp.MustCompile(`://[^/\s]+@`), "://" + redacted + "@"}
 )
 
 // secretKeys are the built-in field names, without case, "_" and "-".

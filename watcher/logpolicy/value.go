@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"time"
@@ -173,20 +174,58 @@ func (*moment) Schema() map[string]any {
 func (m moment) String() string { return m.Format(time.RFC3339Nano) }
 
 // expression is a regular expression that redacts what it matches.
-type expression struct{ *regexp.Regexp }
+type expression struct {
+	*regexp.Regexp
+	text string
+}
 
-// DecodeValue implements strict.Custom.
+// DecodeValue implements strict.Custom. It does not compile: how many there are is checked first.
 func (e *expression) DecodeValue(v strict.Value) {
-	re, err := regexp.Compile(v.Text())
-	switch {
-	case v.Kind() != strict.Text:
+	if v.Kind() != strict.Text {
 		fail(v, "LP015", fmt.Sprintf("%s must be a text, not %s", v.Label(), v.Show()), "put it in quotes")
-	case err != nil:
-		fail(v, "LP050", "the pattern does not compile: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "the syntax is RE2")
-	case re.MatchString(""):
-		fail(v, "LP050", "the pattern matches the empty text", "")
-	default:
-		e.Regexp = re
+		return
+	}
+	e.text = v.Text()
+}
+
+// Bounds of what is matched against every line.
+const (
+	maxExpressions = 64
+	maxExpression  = 256  // bytes
+	maxProgram     = 1000 // instructions of all expressions together
+)
+
+// expressions compiles the patterns of redact.
+func (c *checker) expressions() {
+	const path = "redact.patterns"
+	list := c.policy.Redact.Patterns
+	if len(list) > maxExpressions {
+		c.fail(path, "LP021", "", "%d patterns are too many; %d are allowed", len(list), maxExpressions)
+		return
+	}
+	size := 0
+	for i := range list {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		parsed, err := syntax.Parse(list[i].text, syntax.Perl)
+		var program *syntax.Prog
+		if err == nil {
+			program, err = syntax.Compile(parsed.Simplify())
+		}
+		switch {
+		case c.Failed(at):
+		case len(list[i].text) > maxExpression:
+			c.fail(at, "LP021", "", "a pattern may have %d bytes, not %d", maxExpression, len(list[i].text))
+		case err != nil:
+			c.fail(at, "LP050", "the syntax is RE2", "the pattern does not compile: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		default:
+			if size += len(program.Inst); size > maxProgram {
+				c.fail(at, "LP021", "write fewer and shorter repetitions", "the patterns are too large to be matched against every line")
+				return
+			}
+			if list[i].Regexp = regexp.MustCompile(list[i].text); list[i].MatchString("") {
+				c.fail(at, "LP050", "", "the pattern matches the empty text")
+			}
+		}
 	}
 }
 

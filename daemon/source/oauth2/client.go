@@ -106,11 +106,10 @@ func (t *ticket) read(what, path string, now time.Time) error {
 		return late(fmt.Errorf("%s %q: %w", what, path, input.ErrEmpty))
 	}
 	t.text = daemon.NewSecret(text)
-	c, err := claims.Parse(text)
-	if err != nil {
-		return nil // opaque to us, or odd: the issuer judges it
+	// What is opaque to us, or odd, the issuer judges; then there is no exp.
+	if c, err := claims.Parse(text); err == nil {
+		t.expires = c.ExpiresAt
 	}
-	t.expires = c.ExpiresAt
 	if !t.expires.IsZero() && !t.expires.After(now) {
 		return late(fmt.Errorf("%s %q: the token in it expired at %s, and the clock says %s",
 			what, path, t.expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339)))

@@ -313,7 +313,7 @@ func published(t *testing.T, b *bench, err error, life time.Duration) {
 	if d := got.ExpiresAt.Sub(got.IssuedAt) - life; life != 0 && d.Abs() > 10*time.Second { // the rows were made a moment ago
 		t.Errorf("a life of %v, want %v", got.ExpiresAt.Sub(got.IssuedAt), life)
 	}
-	if next := b.event.Next.Sub(time.Now()); next <= 0 || next > 24*time.Hour {
+	if next := time.Until(b.event.Next); next <= 0 || next > 24*time.Hour {
 		t.Errorf("asked again after %v", next)
 	}
 }

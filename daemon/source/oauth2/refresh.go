@@ -89,8 +89,10 @@ func (a *attempt) use(ctx context.Context, store store, current state) (daemon.T
 		return daemon.Token{}, err // uncertain, which is what the state says
 	default:
 		u.err = err
-		u.state.sent, u.state.again = "", false
+		// No answer but these two says what became of an earlier request: it stays as uncertain as it was.
+		u.state.again = leaving.again
 		if f.Code == "invalid_grant" {
+			u.state.sent, u.state.again = "", false
 			u.state.refused = digest(current.token)
 		}
 	}

@@ -119,7 +119,7 @@ func TestOtherProtocols(t *testing.T) {
 		t.Fatal(f)
 	}
 	r := i.Asked()[0]
-	if r.Method != "POST" || r.Body != `{"a":1}` || r.Header.Get("Authorization") != "Bearer abc" || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Accept") != "application/vnd.x+json" {
+	if r.Method != http.MethodPost || r.Body != `{"a":1}` || r.Header.Get("Authorization") != "Bearer abc" || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Accept") != "application/vnd.x+json" {
 		t.Errorf("%+v", r)
 	}
 	status, err := answer.Object.Object("status")
@@ -138,7 +138,7 @@ func TestOtherProtocols(t *testing.T) {
 	i.Answer(hostile.JSON(403, `{"reason":"Forbidden","message":"`+password+`"}`))
 	_, f = asks(t, trusting(i), endpoint.Request{URL: i.URL, Code: "reason"})
 	want(t, "reason", f, daemon.ClassRefused, "403: Forbidden")
-	if f.Code != "Forbidden" || i.Asked()[0].Method != "GET" {
+	if f.Code != "Forbidden" || i.Asked()[0].Method != http.MethodGet {
 		t.Errorf("%+v", f)
 	}
 	header.Set("Authorization", "Bearer a\nX-Admin: 1")
