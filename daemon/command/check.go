@@ -125,7 +125,12 @@ func (k *kept) look() error {
 	}
 	for _, path := range k.inputs() {
 		if _, err := os.Stat(path); err != nil {
-			errs = append(errs, &daemon.Failure{Class: daemon.ClassUnavailable, Err: err})
+			// Of a file with a token it is the writer's fault, of any other one the configuration's.
+			class := daemon.ClassConfig
+			if k.conf.Kind == "file" {
+				class = daemon.ClassUnavailable
+			}
+			errs = append(errs, &daemon.Failure{Class: class, Err: err})
 		}
 	}
 	return errors.Join(errs...)

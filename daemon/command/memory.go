@@ -60,7 +60,7 @@ func (m *memory) fit(tokens int) {
 		return
 	}
 	if m.paced = !many; many {
-		debug.SetGCPercent(25)
+		debug.SetGCPercent(10)
 		debug.SetMemoryLimit(math.MaxInt64)
 	} else {
 		debug.SetGCPercent(-1)
