@@ -31,6 +31,7 @@ const password = "pr0xy-p4ssw0rd"
 // TestMain sets the proxy of the environment, which net/http reads once in the life of a process. It is not used for
 // loopback.
 func TestMain(m *testing.M) {
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: askOurs}
 	environment := newProxy(func(http.ResponseWriter, *http.Request) bool { return false })
 	if err := os.Setenv("HTTPS_PROXY", strings.Replace(environment.URL, "//", "//user:"+password+"@", 1)); err != nil {
 		panic(err)
@@ -412,6 +413,18 @@ func TestProxies(t *testing.T) {
 	want(t, "environment", f, daemon.ClassUnavailable, ": the proxy answered 407")
 }
 
+// names is the address of the name server that the resolver of this process asks. The resolver itself is set once, before
+// any test: a lookup that was given up goes on in the background and still reads it.
+var names atomic.Value
+
+func askOurs(ctx context.Context, _, _ string) (net.Conn, error) {
+	address, ok := names.Load().(string)
+	if !ok {
+		return nil, errors.New("no name server in this test")
+	}
+	return new(net.Dialer).DialContext(ctx, "udp", address)
+}
+
 // nameServer answers every question with a code, or not at all.
 func nameServer(t testing.TB, code byte, mute bool) (questions *atomic.Int64) {
 	t.Helper()
@@ -435,11 +448,8 @@ func nameServer(t testing.TB, code byte, mute bool) (questions *atomic.Int64) {
 			_, _ = c.WriteTo(buffer[:endOfQuestion(buffer[:n])], from)
 		}
 	}()
-	old := net.DefaultResolver
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", c.LocalAddr().String())
-	}}
-	t.Cleanup(func() { net.DefaultResolver = old; _ = c.Close() })
+	names.Store(c.LocalAddr().String())
+	t.Cleanup(func() { _ = c.Close() })
 	return questions
 }
 
