@@ -12,6 +12,7 @@ import (
 
 // finish ends a check: tell who has not heard, say that it is done, wait for the next poll.
 func (l *loop) finish(e *entry, f finding, data []byte, err error) {
+	news := f.outcome != e.last.outcome || e.state.Mode != Inotify
 	e.last = f
 	if !e.marked { // else they may be about what came after the read
 		e.created, e.moved, e.written = false, false, false
@@ -21,7 +22,9 @@ func (l *loop) finish(e *entry, f finding, data []byte, err error) {
 		l.tell(s, f, data, err, e.retell)
 	}
 	e.retell = false
-	e.happened()
+	if news {
+		e.happened()
+	}
 	now := time.Now()
 	e.state.LastCheck = now
 	l.observe(e)

@@ -76,7 +76,7 @@ type File struct {
 	Changed func(data []byte, err error) error
 
 	// Event is for those who look at the file themselves: it is called at once for each event that concerns the path, and
-	// after each finished check, whatever it found. It comes from the goroutine of Run and must not block. One of Changed
+	// after each finished check that found something else than the one before, or, where there are no events, anything. It comes from the goroutine of Run and must not block. One of Changed
 	// and Event may be nil.
 	Event func()
 }

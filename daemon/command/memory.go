@@ -23,6 +23,7 @@ const (
 	leastMemory = 8 << 20 // below this a memory limit makes the collector run all the time
 	restAfter   = 2 * time.Second
 	restEvery   = time.Minute
+	manyEvery   = 10 * time.Second // where there is always work: a hundredth of a processor for a fifth of the memory
 )
 
 // memory keeps the process small rather than fast: it runs in every pod, and works for a millisecond an hour. Without a
@@ -68,12 +69,17 @@ func (m *memory) fit(tokens int) {
 	}
 }
 
-// worked is called after work. A moment later, and at most once a minute, what the work needed is given back.
+// worked is called after work. A moment later, and not more often than once a minute, or where there are many tokens once in
+// ten seconds, what the work needed is given back.
 func (m *memory) worked() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.over && m.next == nil {
-		m.next = time.AfterFunc(max(restAfter, restEvery-time.Since(m.last)), m.rest)
+		every := restEvery
+		if m.many {
+			every = manyEvery
+		}
+		m.next = time.AfterFunc(max(restAfter, every-time.Since(m.last)), m.rest)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/renewd/renewd/daemon/status"
+	"github.com/renewd/renewd/watcher/logpolicy"
 )
 
 // report is the board's, with how the log policy is.
@@ -90,6 +91,11 @@ func (s *service) logMetrics(w *status.Writer) {
 			seen[o.Area] = true
 		}
 	})
+	s.lineMetrics(w, st)
+}
+
+// lineMetrics declares the families of the log itself, and of watching files.
+func (s *service) lineMetrics(w *status.Writer, st logpolicy.State) {
 	w.Counter("renewd_watch_errors_total", "Errors of watching files, by kind; each was answered by a full check.", func(w *status.Samples) {
 		errs := s.watcher.Errors()
 		for _, kind := range slices.Sorted(maps.Keys(errs)) {
