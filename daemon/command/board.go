@@ -88,14 +88,6 @@ func (b *board) configuration() status.Loaded {
 
 // observe notes an event.
 func (b *board) observe(e daemon.Event) {
-	reason := ""
-	if e.Kind == daemon.Failed {
-		class := daemon.ClassOf(e.Err)
-		reason = string(class)
-		if class == daemon.ClassWrite && b.known(e.Name) {
-			b.counters.PublishError(e.Name, errno(e.Err))
-		}
-	}
 	took := e.Took
 	if e.Trigger == daemon.TriggerPublished || e.Kind == daemon.Adopted {
 		took = 0 // no issuer was asked
@@ -105,6 +97,14 @@ func (b *board) observe(e daemon.Event) {
 	n := b.byName[e.Name]
 	if n == nil {
 		return // no longer configured: nothing would ever forget it
+	}
+	reason := ""
+	if e.Kind == daemon.Failed {
+		class := daemon.ClassOf(e.Err)
+		reason = string(class)
+		if class == daemon.ClassWrite {
+			b.counters.PublishError(e.Name, errno(e.Err))
+		}
 	}
 	b.counters.Observe(e.Name, string(e.Kind), reason, took)
 	switch e.Kind {
@@ -125,12 +125,6 @@ func (b *board) observe(e daemon.Event) {
 		n.digest, n.issued, n.expires = status.DigestOf(t.Digest()), t.IssuedAt, t.ExpiresAt
 		n.windowStart, n.windowEnd = e.WindowStart, e.WindowEnd
 	}
-}
-
-func (b *board) known(name string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.byName[name] != nil
 }
 
 // watched notes how the watching of one file goes. Only files that are not as they should be are kept, and those that

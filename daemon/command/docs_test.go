@@ -361,7 +361,7 @@ func runCounted(t *testing.T) (address string, stop func()) {
 		t.Fatal(err)
 	}
 	var running sync.WaitGroup
-	running.Go(func() { _ = s.run(ctx) })
+	running.Go(func() { _ = s.run() })
 	for end := time.Now().Add(5 * time.Second); l.State().Generation == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the policy is not in force")

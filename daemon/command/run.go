@@ -53,7 +53,7 @@ func (a *app) serve(c *cobra.Command, log *logging) error {
 		return err
 	}
 	go s.obey(ctx, signals, stop)
-	return s.run(ctx)
+	return s.run()
 }
 
 // obey acts on signals until ctx ends.

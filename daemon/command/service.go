@@ -102,7 +102,7 @@ func (s *service) begin(ctx context.Context, conf *loaded) error {
 }
 
 // run works until its context ends or a part fails, and returns when all parts are over.
-func (s *service) run(context.Context) error {
+func (s *service) run() error {
 	// The log outlives everything that logs.
 	logs, end := context.WithCancel(context.Background())
 	var last sync.WaitGroup
