@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The renewd authors
 
-// Package claims reads a JWT (RFC 7519) without verifying it: header, times, issuer, audience. It proves nothing about
+// Package claims reads a JWT (RFC 7519) without verifying it: header, times, issuer, subject, audience. It proves nothing about
 // who made the token; what must be proved is verified by the part that has the key.
 package claims
 
@@ -26,6 +26,7 @@ type Claims struct {
 	Type      string // header typ
 	KeyID     string // header kid
 	Issuer    string
+	Subject   string
 	Audience  []string
 	ExpiresAt time.Time
 	NotBefore time.Time
@@ -55,6 +56,8 @@ func Parse(token string) (Claims, error) {
 		switch m.Name {
 		case "iss":
 			c.Issuer = text(m.Value)
+		case "sub":
+			c.Subject = text(m.Value)
 		case "aud":
 			c.Audience = audience(m.Value)
 		case "exp":

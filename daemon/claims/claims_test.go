@@ -22,11 +22,11 @@ func jwt(header, payload string) string {
 const es256 = `{"alg":"ES256","typ":"JWT","kid":"k1"}`
 
 func TestParse(t *testing.T) {
-	c, err := claims.Parse(jwt(es256, `{"iss":"me","aud":["a","b"],"exp":1700000000,"nbf":"1600000000","iat":1.5e9,"x":{"exp":1}}`))
+	c, err := claims.Parse(jwt(es256, `{"iss":"me","sub":"you","aud":["a","b"],"exp":1700000000,"nbf":"1600000000","iat":1.5e9,"x":{"exp":1}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Algorithm != "ES256" || c.Type != "JWT" || c.KeyID != "k1" || c.Issuer != "me" || !slices.Equal(c.Audience, []string{"a", "b"}) {
+	if c.Algorithm != "ES256" || c.Type != "JWT" || c.KeyID != "k1" || c.Issuer != "me" || c.Subject != "you" || !slices.Equal(c.Audience, []string{"a", "b"}) {
 		t.Errorf("got %+v", c)
 	}
 	if c.ExpiresAt.Unix() != 1700000000 || c.NotBefore.Unix() != 1600000000 || c.IssuedAt.Unix() != 1500000000 {
