@@ -6,6 +6,7 @@ package endpoint
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -24,6 +25,23 @@ type Answer struct {
 	Date     time.Time // by the server's clock; zero if it did not say
 
 	secrets []daemon.Secret
+}
+
+// Inner returns a member of the answer that is an object, as Object.Object does. The error holds no secret.
+func (a *Answer) Inner(name string) (Object, error) {
+	inner, err := a.Object.Object(name)
+	if err != nil {
+		return Object{}, fmt.Errorf("member %q: %s", name, a.problem(errors.Unwrap(err)))
+	}
+	return inner, nil
+}
+
+// problem says why text is no object, and no more of it than a name.
+func (a *Answer) problem(err error) string {
+	if e, ok := errors.AsType[*claims.RepeatedError](err); ok {
+		return "the member " + a.Quote(e.Name) + " appears twice"
+	}
+	return err.Error()
 }
 
 // Object is a JSON object whose members have exact names and appear once. It shows nothing when it is printed. The zero

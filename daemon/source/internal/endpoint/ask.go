@@ -11,6 +11,7 @@ package endpoint
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -41,6 +42,7 @@ type Request struct {
 	Body    []byte          //
 	Header  http.Header     // further headers; one of ours gives way
 	Code    string          // the member of an answer that names an error; "": error (RFC 6749 §5.2)
+	MaxBody int             // the longest answer that is read, in bytes; 0: 256 KiB
 	Secrets []daemon.Secret // what was sent or configured: replaced wherever an answer is quoted
 }
 
@@ -189,7 +191,7 @@ func (c *call) read(response *http.Response) error {
 	c.phase.Store(phaseBody)
 	answer := c.answer
 	answer.Status, answer.Header = response.StatusCode, response.Header
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(response.Body, int64(c.longest())+1))
 	answer.Received = time.Now().Round(0)
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		answer.Date = date
@@ -202,6 +204,9 @@ func (c *call) read(response *http.Response) error {
 	}
 	return c.judge(nil) // the status has said enough
 }
+
+// longest returns the size above which an answer is not read.
+func (c *call) longest() int { return cmp.Or(c.MaxBody, maxBody) }
 
 // fail returns the Failure that says where and what.
 func (c *call) fail(class daemon.Class, text, hint string) *daemon.Failure {

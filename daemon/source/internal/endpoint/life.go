@@ -30,7 +30,7 @@ const (
 // Life returns the life of a token that came with a, without any bound.
 func (a *Answer) Life() *Life {
 	l := &Life{answer: a}
-	if a.clocksDiffer() {
+	if a.ClocksDiffer() {
 		l.Note(clockSay)
 	}
 	return l
@@ -85,8 +85,8 @@ func (l *Life) JWT(token string) error {
 	if err != nil {
 		return err
 	}
-	if c.NotBefore.Sub(l.answer.Received) > notYet && l.answer.clocksDiffer() {
-		return fmt.Errorf("the token is not valid before %s, and %s", stamp(c.NotBefore), l.answer.clocks())
+	if c.NotBefore.Sub(l.answer.Received) > notYet && l.answer.ClocksDiffer() {
+		return fmt.Errorf("the token is not valid before %s, and %s", stamp(c.NotBefore), l.answer.Clocks())
 	}
 	l.notices = append(l.notices, c.Notices...)
 	if !c.ExpiresAt.IsZero() {
@@ -121,7 +121,7 @@ func (l *Life) Bounded() bool { return !l.expires.IsZero() }
 // Token returns the token with this life and type. The error says that the life is over.
 func (l *Life) Token(value, typ string) (daemon.Token, error) {
 	if l.Bounded() && !l.expires.After(l.answer.Received) {
-		return daemon.Token{}, fmt.Errorf("the token expired at %s, and %s", stamp(l.expires), l.answer.clocks())
+		return daemon.Token{}, fmt.Errorf("the token expired at %s, and %s", stamp(l.expires), l.answer.Clocks())
 	}
 	t := daemon.Token{Value: daemon.NewSecret(value), Type: typ, IssuedAt: l.answer.Asked, Notices: l.notices}
 	if l.Bounded() {
@@ -130,15 +130,16 @@ func (l *Life) Token(value, typ string) (daemon.Token, error) {
 	return t, nil
 }
 
-// clocksDiffer allows for the time that the answer took.
-func (a *Answer) clocksDiffer() bool {
+// ClocksDiffer reports whether the server's clock and ours are more than five seconds apart, allowing for the time that the
+// answer took.
+func (a *Answer) ClocksDiffer() bool {
 	return !a.Date.IsZero() && (a.Date.Before(a.Asked.Add(-apart)) || a.Date.After(a.Received.Add(apart)))
 }
 
-// clocks says what time it is, by both clocks if they differ.
-func (a *Answer) clocks() string {
+// Clocks says what time it is, by both clocks if they differ.
+func (a *Answer) Clocks() string {
 	ours := "the clock says " + stamp(a.Received)
-	if a.clocksDiffer() {
+	if a.ClocksDiffer() {
 		return ours + ", the issuer's " + stamp(a.Date)
 	}
 	return ours

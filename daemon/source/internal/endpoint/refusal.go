@@ -5,7 +5,6 @@ package endpoint
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -15,14 +14,13 @@ import (
 	"time"
 
 	"github.com/renewd/renewd/daemon"
-	"github.com/renewd/renewd/daemon/claims"
 )
 
 // judge reads the body and returns nil if the answer says yes, in this order: an error in the body, the status, the form
 // of the body.
 func (c *call) judge(body []byte) error {
-	object, err := Object{}, fmt.Errorf("longer than %d bytes", maxBody)
-	if len(body) <= maxBody {
+	object, err := Object{}, fmt.Errorf("longer than %d bytes", c.longest())
+	if len(body) <= c.longest() {
 		object, err = ParseObject(body)
 	}
 	c.answer.Object = object
@@ -36,18 +34,10 @@ func (c *call) judge(body []byte) error {
 	case c.answer.Status/100 != 2:
 		return c.refusal("")
 	case err != nil:
-		text := fmt.Sprintf("%d: expected a JSON object in UTF-8, got %s: %s", c.answer.Status, c.kind(len(body)), c.problem(err))
+		text := fmt.Sprintf("%d: expected a JSON object in UTF-8, got %s: %s", c.answer.Status, c.kind(len(body)), c.answer.problem(err))
 		return c.answered(daemon.ClassMalformed, text, "")
 	}
 	return nil
-}
-
-// problem says what is wrong with the body, and no more of it than a name.
-func (c *call) problem(err error) string {
-	if e, ok := errors.AsType[*claims.RepeatedError](err); ok {
-		return "the member " + c.answer.Quote(e.Name) + " appears twice"
-	}
-	return err.Error()
 }
 
 // kind says what the body claims to be.
