@@ -4,7 +4,6 @@
 package oauth2
 
 import (
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,19 +12,8 @@ import (
 
 	"github.com/renewd/renewd/daemon"
 	"github.com/renewd/renewd/daemon/source/internal/endpoint"
+	"github.com/renewd/renewd/daemon/source/internal/hostile"
 )
-
-// answerOf is a 200 with this body, or nil if the body is not one JSON object.
-func answerOf(body []byte, date string) *endpoint.Answer {
-	o, err := endpoint.ParseObject(body)
-	if err != nil {
-		return nil
-	}
-	now := time.Now().Round(0)
-	a := &endpoint.Answer{Status: 200, Header: http.Header{}, Object: o, Asked: now.Add(-time.Second), Received: now}
-	a.Date, _ = http.ParseTime(date)
-	return a
-}
 
 // What comes out of any answer is a token that the rest of the daemon can rely on, or a Failure of ClassMalformed.
 func FuzzTokenAnswer(f *testing.F) {
@@ -33,7 +21,7 @@ func FuzzTokenAnswer(f *testing.F) {
 	f.Add([]byte("\ufeff"+`{"access_token":"e30.e30.","expires_in":"1e9","issued_token_type":"urn:x","expires_on":"2030-01-01T00:00:00Z"}`), "", false)
 	f.Add([]byte(`{"access_token":"eyJhbGciOiJFUzI1NiJ9.eyJleHAiOjFlNDAwLCJjbmYiOnsieDV0I1MyNTYiOiJ4In19.eA"}`), "x", false)
 	f.Fuzz(func(t *testing.T, body []byte, date string, exchange bool) {
-		answer := answerOf(body, date)
+		answer := hostile.Answered(body, date)
 		if answer == nil {
 			return
 		}
@@ -64,7 +52,7 @@ func FuzzMetadata(f *testing.F) {
 	f.Add([]byte(`{"issuer":"https://idp.test","token_endpoint":"https://idp.test/t","token_endpoint_auth_methods_supported":["a"]}`), false)
 	f.Add([]byte(`{"issuer":"https://idp.test","token_endpoint":"https://idp.test@evil/t","mtls_endpoint_aliases":{"token_endpoint":"//x"}}`), true)
 	f.Fuzz(func(t *testing.T, body []byte, mutual bool) {
-		answer := answerOf(body, "")
+		answer := hostile.Answered(body, "")
 		if answer == nil {
 			return
 		}

@@ -2,7 +2,8 @@
 // SPDX-FileCopyrightText: The renewd authors
 
 // Package hostile is a fake issuer for tests: it answers over TLS, with certificates of its own authority, exactly what a
-// test tells it to, also what no HTTP server would. It counts what it is asked. It is no OAuth server and checks nothing.
+// test tells it to, also what no HTTP server would, and counts what it is asked. It is no OAuth server and checks no request.
+// Test has a source face the answers that are wrong in any protocol.
 package hostile
 
 import (
