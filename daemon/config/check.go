@@ -26,6 +26,7 @@ import (
 type checker struct {
 	*strict.Document
 	version string
+	lookup  func(name string) (string, bool)
 	title   string // of the document: a path, or what stands for one
 	file    *file
 }
@@ -164,7 +165,7 @@ func (c *checker) source(path string, t *token, rawFile string) daemon.Source {
 		return nil
 	}
 	inner := path + ".source." + t.Source.Kind
-	made, err := kind.New(t.Source.Config, source.Context{RawFile: rawFile, Version: c.version})
+	made, err := kind.New(t.Source.Config, source.Context{RawFile: rawFile, Version: c.version, Lookup: c.lookup})
 	if err != nil {
 		c.reportAll(inner, err)
 		return nil

@@ -29,7 +29,8 @@ tokens:
 `
 
 func testLoader() Loader {
-	variables := map[string]string{"RENEWD_TTL": "20m", "RENEWD_REFRESH_INTERVAL": "10m", "POD_NAME": "orders-0", "POD_NAMESPACE": "shop"}
+	variables := map[string]string{"RENEWD_TTL": "20m", "RENEWD_REFRESH_INTERVAL": "10m", "POD_NAME": "orders-0", "POD_NAMESPACE": "shop",
+		"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 	return Loader{Lookup: func(name string) (string, bool) {
 		value, ok := variables[name]
 		return value, ok

@@ -29,7 +29,8 @@ const MaxBytes = 16 << 20
 // error calls the text: a path, or the name of a variable.
 func (l Loader) Load(name string, data []byte) (*Config, error) {
 	f := &file{}
-	c := checker{Document: strict.Decode(l.options(name), data, f), title: name, version: l.Version, file: f}
+	o := l.options(name)
+	c := checker{Document: strict.Decode(o, data, f), title: name, version: l.Version, lookup: o.Lookup, file: f}
 	config := c.config()
 	if err := c.Err(); err != nil {
 		return nil, err

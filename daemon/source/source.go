@@ -11,6 +11,7 @@ import (
 	"github.com/renewd/renewd/daemon"
 	"github.com/renewd/renewd/daemon/source/exec"
 	"github.com/renewd/renewd/daemon/source/file"
+	"github.com/renewd/renewd/daemon/source/kubernetes"
 	"github.com/renewd/renewd/daemon/source/oauth2"
 	"github.com/renewd/renewd/daemon/source/reissue"
 	"github.com/renewd/renewd/daemon/source/sign"
@@ -30,16 +31,19 @@ type Kind struct {
 type Context struct {
 	Version string // of renewd, for User-Agent
 	RawFile string // the first file that the token is published to in the raw format; "" if there is none
+
+	Lookup func(name string) (string, bool) // a variable of the environment; never nil
 }
 
 // Kinds returns every source by its name in the configuration. To add one, write its folder and its line here.
 func Kinds() map[string]Kind {
 	return map[string]Kind{
-		"exec":    kind(exec.Default, exec.New),
-		"file":    kind(file.Default, file.New),
-		"oauth2":  {func() any { return new(oauth2.Default()) }, newOAuth2},
-		"reissue": {func() any { return new(reissue.Default()) }, newReissue},
-		"sign":    kind(sign.Default, sign.New),
+		"exec":       kind(exec.Default, exec.New),
+		"file":       kind(file.Default, file.New),
+		"kubernetes": {func() any { return new(kubernetes.Default()) }, newKubernetes},
+		"oauth2":     {func() any { return new(oauth2.Default()) }, newOAuth2},
+		"reissue":    {func() any { return new(reissue.Default()) }, newReissue},
+		"sign":       kind(sign.Default, sign.New),
 	}
 }
 
@@ -55,6 +59,15 @@ func kind[C any, S daemon.Source](def func() C, create func(C) (S, error)) Kind 
 			return s, nil
 		},
 	}
+}
+
+func newKubernetes(config any, c Context) (daemon.Source, error) {
+	s, err := kubernetes.New(*config.(*kubernetes.Config), c.Lookup)
+	if err != nil {
+		return nil, err
+	}
+	s.Version = c.Version
+	return s, nil
 }
 
 func newOAuth2(config any, c Context) (daemon.Source, error) {
