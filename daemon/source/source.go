@@ -11,6 +11,7 @@ import (
 	"github.com/renewd/renewd/daemon"
 	"github.com/renewd/renewd/daemon/source/exec"
 	"github.com/renewd/renewd/daemon/source/file"
+	"github.com/renewd/renewd/daemon/source/githubapp"
 	"github.com/renewd/renewd/daemon/source/kubernetes"
 	"github.com/renewd/renewd/daemon/source/oauth2"
 	"github.com/renewd/renewd/daemon/source/reissue"
@@ -40,6 +41,7 @@ func Kinds() map[string]Kind {
 	return map[string]Kind{
 		"exec":       kind(exec.Default, exec.New),
 		"file":       kind(file.Default, file.New),
+		"githubApp":  {func() any { return new(githubapp.Default()) }, newGitHubApp},
 		"kubernetes": {func() any { return new(kubernetes.Default()) }, newKubernetes},
 		"oauth2":     {func() any { return new(oauth2.Default()) }, newOAuth2},
 		"reissue":    {func() any { return new(reissue.Default()) }, newReissue},
@@ -59,6 +61,15 @@ func kind[C any, S daemon.Source](def func() C, create func(C) (S, error)) Kind 
 			return s, nil
 		},
 	}
+}
+
+func newGitHubApp(config any, c Context) (daemon.Source, error) {
+	s, err := githubapp.New(*config.(*githubapp.Config))
+	if err != nil {
+		return nil, err
+	}
+	s.Version = c.Version
+	return s, nil
 }
 
 func newKubernetes(config any, c Context) (daemon.Source, error) {
