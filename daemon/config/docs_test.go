@@ -196,11 +196,15 @@ func TestSchema(t *testing.T) {
 
 func TestEveryOptionHasEveryOption(t *testing.T) {
 	s, have := schema(t), written(document(t, examples(t)[everyOption]))
-	signed := in(s, "properties", "tokens", "items", "properties", "source", "properties", "sign")
-	if signed == nil {
-		t.Fatal("the schema has no source sign")
+	want := names(s)
+	for _, kind := range []string{"sign", "kubernetes", "githubApp"} {
+		options := in(s, "properties", "tokens", "items", "properties", "source", "properties", kind)
+		if options == nil {
+			t.Fatalf("the schema has no source %s", kind)
+		}
+		want = append(want, names(options)...)
 	}
-	for _, key := range append(names(s), names(signed)...) {
+	for _, key := range want {
 		if !slices.Contains(have, key) {
 			t.Errorf("%s lacks %s", everyOption, key)
 		}
