@@ -31,13 +31,14 @@ var plan = map[string][]string{
 	"daemon/config/strict":       {},
 	"daemon/schedule":            {},
 	"daemon/claims":              {},
-	"daemon/source":              {"daemon", "daemon/source/exec", "daemon/source/file", "daemon/source/githubapp", "daemon/source/kubernetes", "daemon/source/oauth2", "daemon/source/reissue", "daemon/source/sign"},
+	"daemon/source":              {"daemon", "daemon/source/exec", "daemon/source/file", "daemon/source/githubapp", "daemon/source/kubernetes", "daemon/source/oauth2", "daemon/source/reissue", "daemon/source/sign", "daemon/source/spiffe"},
 	"daemon/source/exec":         {"daemon", "daemon/claims", "daemon/process", "daemon/source/internal/..."},
 	"daemon/source/file":         {"daemon", "daemon/claims", "daemon/source/internal/..."},
 	"daemon/source/githubapp":    {"daemon", "daemon/claims", "daemon/source/internal/..."},
 	"daemon/source/kubernetes":   {"daemon", "daemon/claims", "daemon/source/internal/..."},
 	"daemon/source/reissue":      {"daemon", "daemon/claims", "daemon/source/internal/..."},
 	"daemon/source/sign":         {"daemon", "daemon/source/internal/..."},
+	"daemon/source/spiffe":       {"daemon", "daemon/claims"},
 	"daemon/source/internal/...": {"daemon", "daemon/claims", "daemon/source/internal/..."},
 	"daemon/process":             {"daemon"},
 	"daemon/format":              {"daemon", "daemon/claims"},
@@ -59,6 +60,7 @@ var onlyIn = map[string][]string{
 	"github.com/go-jose/go-jose/v4":    {"daemon/source/...", "daemon/command"},
 	"github.com/spf13/cobra":           {"daemon/command"},
 	"go.yaml.in/yaml/v4":               {"daemon/config/strict"},
+	"golang.org/x/net":                 {"daemon/source/spiffe"},
 	"gopkg.in/natefinch/lumberjack.v2": {"watcher/logpolicy"},
 }
 
