@@ -16,6 +16,7 @@ import (
 	"github.com/renewd/renewd/daemon/source/oauth2"
 	"github.com/renewd/renewd/daemon/source/reissue"
 	"github.com/renewd/renewd/daemon/source/sign"
+	"github.com/renewd/renewd/daemon/source/spiffe"
 )
 
 // Kind makes sources of one kind.
@@ -46,6 +47,7 @@ func Kinds() map[string]Kind {
 		"oauth2":     {func() any { return new(oauth2.Default()) }, newOAuth2},
 		"reissue":    {func() any { return new(reissue.Default()) }, newReissue},
 		"sign":       kind(sign.Default, sign.New),
+		"spiffe":     {func() any { return new(spiffe.Default()) }, newSPIFFE},
 	}
 }
 
@@ -98,5 +100,16 @@ func newReissue(config any, c Context) (daemon.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s, nil
+}
+
+// newSPIFFE asks, unless told otherwise, the Workload API that the environment names.
+func newSPIFFE(config any, c Context) (daemon.Source, error) {
+	variable, _ := c.Lookup(spiffe.SocketVariable)
+	s, err := spiffe.New(*config.(*spiffe.Config), variable)
+	if err != nil {
+		return nil, err
+	}
+	s.Version = c.Version
 	return s, nil
 }
