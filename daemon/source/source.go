@@ -17,6 +17,7 @@ import (
 	"github.com/renewd/renewd/daemon/source/reissue"
 	"github.com/renewd/renewd/daemon/source/sign"
 	"github.com/renewd/renewd/daemon/source/spiffe"
+	"github.com/renewd/renewd/daemon/source/vault"
 )
 
 // Kind makes sources of one kind.
@@ -48,6 +49,7 @@ func Kinds() map[string]Kind {
 		"reissue":    {func() any { return new(reissue.Default()) }, newReissue},
 		"sign":       kind(sign.Default, sign.New),
 		"spiffe":     {func() any { return new(spiffe.Default()) }, newSPIFFE},
+		"vault":      {func() any { return new(vault.Default()) }, newVault},
 	}
 }
 
@@ -107,6 +109,15 @@ func newReissue(config any, c Context) (daemon.Source, error) {
 func newSPIFFE(config any, c Context) (daemon.Source, error) {
 	variable, _ := c.Lookup(spiffe.SocketVariable)
 	s, err := spiffe.New(*config.(*spiffe.Config), variable)
+	if err != nil {
+		return nil, err
+	}
+	s.Version = c.Version
+	return s, nil
+}
+
+func newVault(config any, c Context) (daemon.Source, error) {
+	s, err := vault.New(*config.(*vault.Config))
 	if err != nil {
 		return nil, err
 	}

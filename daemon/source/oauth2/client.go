@@ -6,19 +6,16 @@ package oauth2
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/renewd/renewd/daemon"
-	"github.com/renewd/renewd/daemon/claims"
 	"github.com/renewd/renewd/daemon/source/internal/input"
 	"github.com/renewd/renewd/daemon/source/internal/keyfile"
+	"github.com/renewd/renewd/daemon/source/internal/ticket"
 )
 
 // files is what the configured files held at the start of an attempt.
@@ -26,36 +23,23 @@ type files struct {
 	secret    daemon.Secret // of the client
 	client    *signer       // of client assertions; nil: none are signed
 	grant     *signer       // of grant assertions; nil: none are signed
-	assertion ticket        // assertionFile
-	given     ticket        // grantAssertion.file
-	seed      ticket        // refreshTokenFile
-	subject   ticket
-	actor     ticket
-}
-
-// ticket is a token that is sent.
-type ticket struct {
-	text    daemon.Secret
-	expires time.Time // zero: unknown
+	assertion ticket.Ticket // assertionFile
+	given     ticket.Ticket // grantAssertion.file
+	seed      ticket.Ticket // refreshTokenFile
+	subject   ticket.Ticket
+	actor     ticket.Ticket
 }
 
 // read reads every file that the configuration names and proves it usable.
 func (c Config) read(now time.Time) (*files, error) {
 	f := &files{}
-	steps := []error{
-		f.readSecret(c),
-		f.assertion.read("assertion file", c.AssertionFile, now),
-		f.given.read("assertion file", c.GrantAssertion.File, now),
-		f.seed.read("refresh token file", c.RefreshTokenFile, now),
-		f.subject.read("subject token file", c.Subject.File, now),
-		f.actor.read("actor token file", c.Actor.File, now),
+	err := f.readSecret(c)
+	if err == nil {
+		err = f.readTickets(c, now)
 	}
-	for _, err := range steps {
-		if err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	switch c.method() {
 	case authKey:
 		f.client, err = c.clientSigner(keyfile.File{Path: c.Assertion.KeyFile, Algorithm: c.Assertion.Algorithm, KeyID: c.Assertion.KeyID}, now)
@@ -68,6 +52,28 @@ func (c Config) read(now time.Time) (*files, error) {
 	return f, err
 }
 
+// readTickets reads the tokens that are sent.
+func (f *files) readTickets(c Config, now time.Time) (err error) {
+	for _, t := range []struct {
+		what, path string
+		into       *ticket.Ticket
+	}{
+		{"assertion file", c.AssertionFile, &f.assertion},
+		{"assertion file", c.GrantAssertion.File, &f.given},
+		{"refresh token file", c.RefreshTokenFile, &f.seed},
+		{"subject token file", c.Subject.File, &f.subject},
+		{"actor token file", c.Actor.File, &f.actor},
+	} {
+		if t.path == "" {
+			continue
+		}
+		if *t.into, err = ticket.Read(t.what, t.path, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readSecret takes one line end off the client secret, which editors put there.
 func (f *files) readSecret(c Config) error {
 	if c.ClientSecretFile == "" {
@@ -77,8 +83,9 @@ func (f *files) readSecret(c Config) error {
 	if err != nil {
 		return err
 	}
-	data, _ = bytes.CutSuffix(data, []byte("\n"))
-	data = bytes.TrimSuffix(data, []byte("\r"))
+	if line, ended := bytes.CutSuffix(data, []byte("\n")); ended {
+		data = bytes.TrimSuffix(line, []byte("\r"))
+	}
 	if len(data) == 0 {
 		return &daemon.Failure{Class: daemon.ClassConfig, Err: fmt.Errorf("client secret file %q: %w", c.ClientSecretFile, input.ErrEmpty)}
 	}
@@ -86,40 +93,9 @@ func (f *files) readSecret(c Config) error {
 	return nil
 }
 
-// read reads a token that is to be sent. One that is absent, empty or expired is ClassUnavailable: who writes it mends it.
-func (t *ticket) read(what, path string, now time.Time) error {
-	if path == "" {
-		return nil
-	}
-	late := func(err error) error {
-		return &daemon.Failure{Class: daemon.ClassUnavailable, Err: err, Hint: "look at the program that writes the file"}
-	}
-	data, err := input.Read(what, path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, input.ErrEmpty) {
-		return late(err)
-	}
-	if err != nil {
-		return err
-	}
-	text := strings.Trim(string(data), " \t\r\n\v\f")
-	if text == "" {
-		return late(fmt.Errorf("%s %q: %w", what, path, input.ErrEmpty))
-	}
-	t.text = daemon.NewSecret(text)
-	// What is opaque to us, or odd, the issuer judges; then there is no exp.
-	if c, err := claims.Parse(text); err == nil {
-		t.expires = c.ExpiresAt
-	}
-	if !t.expires.IsZero() && !t.expires.After(now) {
-		return late(fmt.Errorf("%s %q: the token in it expired at %s, and the clock says %s",
-			what, path, t.expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339)))
-	}
-	return nil
-}
-
 // secrets returns what must not be quoted from an answer, of this request or of an earlier one.
 func (f *files) secrets() []daemon.Secret {
-	return []daemon.Secret{f.secret, f.assertion.text, f.given.text, f.seed.text, f.subject.text, f.actor.text}
+	return []daemon.Secret{f.secret, f.assertion.Text, f.given.Text, f.seed.Text, f.subject.Text, f.actor.Text}
 }
 
 // awkward reports whether form-encoding changes id or secret.
@@ -156,7 +132,7 @@ func (a *attempt) authenticate(m *message) error {
 		m.assertion(jwtBearerAssertion, text)
 		m.set("client_id", id)
 	case authFile:
-		m.assertion(a.config.AssertionType, a.files.assertion.text.Reveal())
+		m.assertion(a.config.AssertionType, a.files.assertion.Text.Reveal())
 		m.set("client_id", id)
 	default: // authTLS, authNone: the certificate, if any, was shown in the handshake
 		m.set("client_id", id)

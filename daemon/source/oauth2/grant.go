@@ -23,7 +23,7 @@ func (a *attempt) grant() (*message, error) {
 	switch c.Grant {
 	case jwtBearer:
 		m.set("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
-		text := a.files.given.text.Reveal()
+		text := a.files.given.Text.Reveal()
 		if a.files.grant != nil {
 			var err error
 			if text, err = a.files.grant.sign(a.audiences(), time.Now()); err != nil {
@@ -33,9 +33,9 @@ func (a *attempt) grant() (*message, error) {
 		m.secret("assertion", text)
 	case tokenExchange:
 		m.set("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange")
-		m.secret("subject_token", a.files.subject.text.Reveal())
+		m.secret("subject_token", a.files.subject.Text.Reveal())
 		m.set("subject_token_type", tokenType(c.Subject.Type))
-		m.secret("actor_token", a.files.actor.text.Reveal())
+		m.secret("actor_token", a.files.actor.Text.Reveal())
 		m.set("actor_token_type", tokenType(c.Actor.Type))
 		m.set("requested_token_type", tokenType(c.RequestedType))
 	default:
@@ -76,7 +76,7 @@ func (a *attempt) judge(answer *endpoint.Answer) (daemon.Token, error) {
 	if err := a.binding(value, life); err != nil {
 		return daemon.Token{}, err
 	}
-	if subject := a.files.subject.expires; !life.Bounded() && !subject.IsZero() {
+	if subject := a.files.subject.Expires; !life.Bounded() && !subject.IsZero() {
 		life.Limit(subject)
 	}
 	return life.Token(value, typ)

@@ -45,8 +45,8 @@ func (a *attempt) refresh(ctx context.Context) (daemon.Token, error) {
 	if err != nil {
 		return daemon.Token{}, err
 	}
-	if seed := digest(a.files.seed.text); current.seed != seed {
-		current = state{seed: seed, token: a.files.seed.text}
+	if seed := digest(a.files.seed.Text); current.seed != seed {
+		current = state{seed: seed, token: a.files.seed.Text}
 	}
 	if u := a.unsaved; u != nil {
 		if a.unsaved = nil; current.same(u.before) {
