@@ -101,6 +101,11 @@ func (s *Source) login(ctx context.Context, servers *endpoint.Attempt, jwt daemo
 			http.StatusForbidden:  "the server answers alike to a mount or namespace that is not there, and to a JWT that the role does not take: compare mount, namespace and role",
 		})
 	}
+	return s.ofLogin(answer)
+}
+
+// ofLogin judges the answer to a login.
+func (s *Source) ofLogin(answer *endpoint.Answer) (daemon.Token, error) {
 	return s.token(answer, "login", "auth", func(auth endpoint.Object, life *endpoint.Life) (string, error) {
 		// What stands outside of auth is zero. Inside, zero is a root token, whose life has no end.
 		if n, ok := claims.Number(auth.Member("lease_duration")); !ok || n != 0 {
@@ -132,6 +137,11 @@ func (s *Source) signed(ctx context.Context, servers *endpoint.Attempt, login da
 			http.StatusForbidden:  "give the login's role a policy with the capability read on identity/oidc/token/" + s.config.OIDCRole,
 		})
 	}
+	return s.ofOIDC(answer)
+}
+
+// ofOIDC judges the answer to the request for a JWT.
+func (s *Source) ofOIDC(answer *endpoint.Answer) (daemon.Token, error) {
 	return s.token(answer, "OIDC token", "data", func(data endpoint.Object, life *endpoint.Life) (string, error) {
 		life.Seconds("ttl", data.Member("ttl"))
 		value := data.Text("token")

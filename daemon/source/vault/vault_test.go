@@ -308,35 +308,3 @@ func TestFilesAreReadAnew(t *testing.T) {
 		}
 	}
 }
-
-// Any answer is a token with a life or a Failure, and is asked for once.
-func FuzzAnswer(f *testing.F) {
-	for _, seed := range []string{token(`"lease_duration":60`), token(`"lease_duration":1e400`), signed(`"token":"a.b.c","ttl":5`), `{"errors":["a"]}`,
-		`{"auth":{"client_token":"a","mfa_requirement":{}},"data":{"token":5}}`, `{"data":{"token":"` + hostile.JWT(`{"exp":1e10,"nbf":1}`) + `"},"auth":{"client_token":"x"}}`} {
-		f.Add([]byte(seed))
-	}
-	i := hostile.New(f, nil)
-	c := config(f, i)
-	plain := source(f, c)
-	c.OIDCRole = "o"
-	oidc := source(f, c)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		i.Answer(hostile.JSON(200, string(data)))
-		for requests, s := range []*vault.Source{plain, oidc} {
-			i.Asked()
-			got, err := s.Token(t.Context())
-			if n := len(i.Asked()); n > requests+1 {
-				t.Errorf("%d requests", n)
-			}
-			if err != nil {
-				if fail := failure(t, err); fail.Class == "" || len(fail.Error()) > 1000 {
-					t.Errorf("%+v", fail)
-				}
-				continue
-			}
-			if got.Value.IsZero() || got.IssuedAt.IsZero() || !got.ExpiresAt.IsZero() && !got.ExpiresAt.After(got.IssuedAt) {
-				t.Errorf("%v from %v to %v", got, got.IssuedAt, got.ExpiresAt)
-			}
-		}
-	})
-}
