@@ -185,6 +185,11 @@ func TestMistakes(t *testing.T) {
 		{"of the source, not written", strings.Replace(publish("- directory: /d"), "sign", "reissue", 1), "4:23: error: tokenFile: is missing"},
 		{"of the source, in a list", strings.Replace(minimal, "sign: {keyFile: /k}", `exec: {command: [a, "b\0"]}`, 1), "4:34: error: command[1]: holds a NUL character"},
 		{"of the source, by name", strings.Replace(minimal, "sign: {keyFile: /k}", `exec: {command: [a], env: {A.B: "\0"}}`, 1), "4:46: error: env.A.B: holds a NUL character"},
+		{"of an assertion", strings.Replace(minimal, "sign: {keyFile: /k}", "oauth2: {issuer: https://a.test, clientID: a, assertion: {keyFile: /a, ttl: 5s}}", 1), "4:90: error: assertion.ttl: is 5s\n" +
+			"    4 |     source: {oauth2: {issuer: https://a.test, clientID: a, assertion: {keyFile: /a, ttl: 5s}}}\n" + strings.Repeat(" ", 6) + "|" + strings.Repeat(" ", 90) + "^^"},
+		{"of an assertion's claims", strings.Replace(minimal, "sign: {keyFile: /k}", "oauth2: {issuer: https://a.test, clientID: a, grant: jwt-bearer, grantAssertion: {keyFile: /a, claims: {aud: x}}}", 1),
+			"grantAssertion.claims.aud: is written by renewd\n    4 | nt: jwt-bearer, grantAssertion: {keyFile: /a, claims: {aud: x}}}}"},
+		{"an assertion instead of its file", strings.Replace(minimal, "sign: {keyFile: /k}", "oauth2: {issuer: https://a.test, clientID: a, assertion: hunter22}", 1), "assertion must be a mapping, not what is there\n"},
 		{"of a format", publish("- {file: /d, format: {env: {name: 1st}}}"), "6:41: error: name: is no name of a variable"},
 		{"of a further file", publish("- {directory: /d, files: {b.netrc: {netrc: {host: 'h:1', user: u}}}}"), "6:57: error: host: is no name of a server"},
 		{"of a notifier", token("notify: [{http: {url: /reload}}]"), "7:27: error: url: is no address that can be asked"},

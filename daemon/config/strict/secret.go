@@ -4,6 +4,7 @@
 package strict
 
 import (
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -87,7 +88,9 @@ func (d *Document) masked(number int) mask {
 		cut = at[0]
 	}
 	for _, m := range pair().FindAllStringSubmatchIndex(line, -1) {
-		if value := line[m[1]:]; d.options.secret(line[m[2]:m[3]]) && strings.Trim(value, " \t") != "" {
+		key, value := line[m[2]:m[3]], strings.Trim(line[m[1]:], " \t")
+		// What a mapping on the key's line holds is judged by its own keys.
+		if d.options.secret(key) && value != "" && (value[0] != '{' || !d.isMapping(key)) {
 			cut = min(cut, m[1])
 		}
 	}
@@ -103,6 +106,43 @@ func (d *Document) masked(number int) mask {
 	}
 	d.masks[number] = m
 	return m
+}
+
+// isMapping reports whether a key of this name stands for a mapping wherever the document may have it.
+func (d *Document) isMapping(key string) bool {
+	if d.mappings == nil {
+		d.mappings = map[string]bool{}
+		d.learn(d.target, map[reflect.Type]bool{})
+	}
+	return d.mappings[key]
+}
+
+// learn notes which keys of a type, and of all that it holds, stand for mappings.
+func (d *Document) learn(t reflect.Type, seen map[reflect.Type]bool) {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		d.learn(t.Elem(), seen)
+		return
+	case reflect.Struct:
+	default:
+		return
+	}
+	if seen[t] {
+		return
+	}
+	seen[t] = true
+	for _, f := range fields(t) {
+		key := f.Tag.Get("yaml")
+		_, known := d.mappings[key]
+		is := f.Type.Kind() == reflect.Struct && f.Type != oneOfType && !reflect.PointerTo(f.Type).Implements(customType)
+		d.mappings[key] = is && (!known || d.mappings[key])
+		d.learn(f.Type, seen)
+		for _, create := range d.options.Choices[f.Tag.Get("choice")].Kinds {
+			if create != nil {
+				d.learn(reflect.TypeOf(create()), seen)
+			}
+		}
+	}
 }
 
 // insideSecret reports whether a line continues a secret that began above it: a PEM block, or a text of several lines

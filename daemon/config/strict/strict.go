@@ -66,8 +66,10 @@ type Custom interface {
 type Document struct {
 	options  Options
 	data     []byte
-	lines    []string     // of data; filled at the first mistake
-	masks    map[int]mask // of the lines shown, by number
+	lines    []string        // of data; filled at the first mistake
+	masks    map[int]mask    // of the lines shown, by number
+	target   reflect.Type    // of what is decoded into
+	mappings map[string]bool // keys that may stand, and whether for a mapping; filled at the first need
 	root     *yaml.Node
 	problems []Problem
 	warnings []Problem
@@ -86,7 +88,7 @@ const (
 // Decode applies the document data to what into points to, which holds the defaults. Mistakes are in the Document: into
 // may be used only if Err returns nil. Slices and maps are replaced, not merged; empty ones become nil.
 func Decode(o Options, data []byte, into any) *Document {
-	d := &Document{options: o, data: data}
+	d := &Document{options: o, data: data, target: reflect.TypeOf(into).Elem()}
 	if root := d.load(); root != nil {
 		d.root = root
 		d.decode(root, reflect.ValueOf(into).Elem(), place{})

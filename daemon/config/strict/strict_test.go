@@ -478,6 +478,37 @@ func (d *doubtful) DecodeValue(v Value) {
 func (*doubtful) Schema() map[string]any { return map[string]any{"title": "a doubtful text"} }
 func (d *doubtful) String() string       { return string(*d) }
 
+// The key of a mapping may have a name like a secret's: what stands in it is judged by its own keys, and what stands in its
+// place is hidden.
+func TestMappingsWithTheNameOfASecret(t *testing.T) {
+	type assertion struct {
+		TTL    int    `yaml:"ttl"`
+		Secret string `yaml:"secret"`
+	}
+	type inner struct {
+		Assertion assertion `yaml:"assertion"`
+		Token     string    `yaml:"token"`
+	}
+	var got struct {
+		Choices []OneOf `yaml:"choices" choice:"any"`
+		Token   inner   `yaml:"token"` // elsewhere a text
+	}
+	o := Options{Name: "m.yaml", MaxBytes: 1 << 20, Choices: map[string]Choice{"any": {Kinds: map[string]func() any{"kind": func() any { return new(inner) }, "none": nil}}}}
+	for text, want := range map[string]string{
+		"choices: [{kind: {assertion: {ttl: x, secret: hunter22}}}]": `:36: error: ttl must be a number, not the text "x"` + "\n" +
+			"    1 | choices: [{kind: {assertion: {ttl: x, secret: [redacted]\n      |                                    ^",
+		"choices: [{kind: {assertion: hunter22}}]":         "1 | choices: [{kind: {assertion: [redacted]\n",
+		"choices: [{kind: {assertion: [hunter22]}}]":       "1 | choices: [{kind: {assertion: [redacted]\n",
+		"token: {token: hunter22, x: 1}":                   "1 | token: [redacted]\n",
+		"choices: [{kind: {credential: {ttl: hunter22}}}]": "credential: [redacted]",
+	} {
+		said := fmt.Sprint(Decode(o, []byte(text+"\n"), &got).Err())
+		if !strings.Contains(said, want) || strings.Contains(said, "hunter22") {
+			t.Errorf("%s: got\n%s\nwant\n%s", text, said, want)
+		}
+	}
+}
+
 func TestKeysMayBeDeclaredOpen(t *testing.T) {
 	var got struct {
 		Token  doubtful          `yaml:"token"`
