@@ -85,7 +85,7 @@ func (a *attempt) use(ctx context.Context, store store, current state) (daemon.T
 		u.state.take(answer, u.token)
 	case answer == nil:
 		u.err = err // it did not leave: all is as it was
-	case f == nil || f.Class == daemon.ClassUnavailable || f.Class == daemon.ClassMalformed:
+	case f == nil || answer.Status == 0 || f.Class == daemon.ClassUnavailable || f.Class == daemon.ClassMalformed:
 		return daemon.Token{}, err // uncertain, which is what the state says
 	default:
 		u.err = err

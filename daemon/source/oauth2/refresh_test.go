@@ -4,6 +4,7 @@
 package oauth2_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,8 +30,9 @@ type refreshing struct {
 	source *oauth2.Source
 }
 
-func newRefreshing(t *testing.T) *refreshing {
-	i := hostile.New(t, nil)
+func newRefreshing(t *testing.T) *refreshing { return refreshingAt(t, hostile.New(t, nil)) }
+
+func refreshingAt(t *testing.T, i *hostile.Issuer) *refreshing {
 	c := anonymous(t, i)
 	c.Grant, c.ClientAuth = "refresh_token", "none"
 	c.RefreshTokenFile = hostile.Write(t, "seed", "RT1\n")
@@ -193,6 +195,19 @@ func TestLostAnswerHoldsTheRefreshTokenBack(t *testing.T) {
 			r.wants(t, "RT3", "")
 		})
 	}
+}
+
+// A server that asks for a certificate and closes the connection has perhaps not looked at the request, and perhaps it has.
+func TestConnectionDroppedOverTheCertificateHoldsTheRefreshTokenBack(t *testing.T) {
+	r := refreshingAt(t, hostile.New(t, func(c *tls.Config, _ *hostile.CA) { c.ClientAuth = tls.RequestClientCert }))
+	r.Answer(rotate("RT2"))
+	r.wants(t, "RT1", "")
+	r.Answer(hostile.Raw())
+	r.wants(t, "RT2", daemon.ClassRefused)
+	r.wants(t, "", daemon.ClassUnavailable)
+	r.age(t, -time.Second)
+	r.Answer(rotate("RT3"))
+	r.wants(t, "RT2", "")
 }
 
 func TestRequestThatDidNotLeaveIsNotHeldAgainstIt(t *testing.T) {

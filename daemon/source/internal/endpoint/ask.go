@@ -82,8 +82,9 @@ type call struct {
 	url     *url.URL
 	proxy   *url.URL // nil: none
 	phase   atomic.Int32
-	wanted  atomic.Bool // the server asked for a client certificate
-	answer  *Answer     // nil until the request may have left
+	wanted  atomic.Bool   // the server asked for a client certificate
+	version atomic.Uint32 // of TLS; 0 until the handshake is done
+	answer  *Answer       // nil until the request may have left
 }
 
 // The phases of a call, for what to say when time runs out.
@@ -96,12 +97,13 @@ const (
 	phaseBody
 )
 
-// trace follows the call. The first three hooks run in other goroutines, the others in that of Ask.
+// trace follows the call. All hooks but the last run in other goroutines, that one in Ask's.
 func (c *call) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		DNSStart:          func(httptrace.DNSStartInfo) { c.phase.Store(phaseName) },
 		ConnectStart:      func(string, string) { c.phase.Store(phaseDial) },
 		TLSHandshakeStart: func() { c.phase.Store(phaseTLS) },
+		TLSHandshakeDone:  func(state tls.ConnectionState, _ error) { c.version.Store(uint32(state.Version)) },
 		GotConn: func(httptrace.GotConnInfo) {
 			c.phase.Store(phaseSent)
 			c.answer = &Answer{Asked: time.Now().Round(0), secrets: c.Secrets}

@@ -293,6 +293,59 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
+// A server may close the connection over a certificate without an alert, before the handshake is done or after it.
+func TestDroppedOverTheCertificate(t *testing.T) {
+	ca := hostile.NewCA(t)
+	pair := ca.Issue(t, "127.0.0.1", time.Hour)
+	// drops serves TLS, and closes the bare connection when it sees what the client has shown.
+	drops := func(version uint16, ask tls.ClientAuthType) string {
+		return listen(t, func(c net.Conn) {
+			server := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: ask, MaxVersion: version,
+				VerifyConnection: func(tls.ConnectionState) error { _ = c.Close(); return errors.New("dropped") }})
+			_ = server.HandshakeContext(t.Context())
+		})
+	}
+	certificate, key := hostile.Files(t, ca.Issue(t, "c", time.Hour))
+	for name, c := range map[string]struct {
+		version uint16
+		ask     tls.ClientAuthType
+		none    bool
+		class   daemon.Class
+		says    string
+		sent    bool
+	}{
+		"1.3":             {tls.VersionTLS13, tls.RequestClientCert, false, daemon.ClassRefused, "compare http.certFile", true},
+		"1.3, none given": {tls.VersionTLS13, tls.RequestClientCert, true, daemon.ClassRefused, "got none", true},
+		"1.2":             {tls.VersionTLS12, tls.RequestClientCert, false, daemon.ClassRefused, "compare http.certFile", false},
+		"1.2, none given": {tls.VersionTLS12, tls.RequestClientCert, true, daemon.ClassRefused, "got none", false},
+		"not asked for":   {tls.VersionTLS13, tls.NoClientCert, false, daemon.ClassUnavailable, "ended before", true},
+	} {
+		h := endpoint.DefaultHTTP()
+		h.CAFile = ca.File
+		if !c.none {
+			h.CertFile, h.KeyFile = certificate, key
+		}
+		sent, f := asks(t, h, endpoint.Request{URL: "https://" + drops(c.version, c.ask)})
+		want(t, name, f, c.class, c.says)
+		// Whether the request was looked at nobody knows: a refresh token must count as used.
+		if (sent != nil) != c.sent || sent != nil && sent.Status != 0 {
+			t.Errorf("%s: %+v", name, sent)
+		}
+	}
+	// An accepted certificate explains nothing of what goes wrong behind it.
+	i := hostile.New(t, func(c *tls.Config, _ *hostile.CA) {
+		c.ClientAuth, c.MaxVersion = tls.RequestClientCert, tls.VersionTLS12
+	})
+	i.Answer(hostile.Raw())
+	h := trusting(i)
+	h.CertFile, h.KeyFile = certificate, key
+	_, f := asks(t, h, endpoint.Request{URL: i.URL})
+	want(t, "after the handshake of 1.2", f, daemon.ClassUnavailable, "ended before")
+	i.Answer(hostile.Raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"))
+	_, f = asks(t, h, endpoint.Request{URL: i.URL})
+	want(t, "in the body", f, daemon.ClassUnavailable, "ended before")
+}
+
 func TestWrongSchemes(t *testing.T) {
 	plain := httptest.NewServer(hostile.JSON(200, `{}`))
 	defer plain.Close()

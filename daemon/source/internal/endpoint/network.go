@@ -36,8 +36,28 @@ func (c *call) lost(err error) error {
 		}
 		return c.fail(class, text, hint)
 	}
+	if text, hint, ok := c.dropped(err); ok {
+		return c.fail(daemon.ClassRefused, text, hint)
+	}
 	text, hint := c.explain(err)
 	return c.fail(daemon.ClassUnavailable, text, hint)
+}
+
+// dropped knows a server that asks for a client certificate and closes the connection over what it gets, without the alert
+// that RFC 8446 §6.2 allows it to leave out. Up to TLS 1.2 that is within the handshake; since 1.3 the client has
+// then sent its request, so that nobody can say whether it was looked at.
+func (c *call) dropped(err error) (text, hint string, ok bool) {
+	errno, _ := errors.AsType[syscall.Errno](err)
+	phase := c.phase.Load()
+	over := phase == phaseTLS || phase == phaseSent && c.version.Load() >= tls.VersionTLS13
+	if !c.wanted.Load() || !over || !c.broken(err, errno) {
+		return "", "", false
+	}
+	if !c.attempt.hasCertificate() {
+		return "the server asked for a client certificate, got none, and closed the connection", "it seems to insist on one: give it as http.certFile and http.keyFile", true
+	}
+	return "the server asked for a client certificate and closed the connection after it got one",
+		"probably it does not take this certificate: compare http.certFile with what it expects; it is read anew when it changes", true
 }
 
 // interrupted says what was waited for when the caller's context ended.
