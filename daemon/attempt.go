@@ -154,8 +154,26 @@ func (k *Keeper) accept(t Token) (held, error) {
 		Draw: k.draw(), First: k.first, Fingerprint: k.Fingerprint,
 	}}
 	k.first = false
-	k.notice(slices.Concat(t.Notices, notices, k.Policy.Notices(h.life())))
+	k.notice(slices.Concat(t.Notices, notices, k.Policy.Notices(h.life()), k.shrunk(h)))
 	return h, nil
+}
+
+// shrunk says that a token lives less than half as long as the first one of its source: some issuers cut each life short by
+// the age of a session, until none is left.
+func (k *Keeper) shrunk(h held) []string {
+	if h.Value.Equal(k.current.Value) {
+		h = k.current // handed out again: its life is the one that it began with
+	}
+	life := h.ExpiresAt.Sub(h.IssuedAt).Round(time.Second)
+	switch {
+	case h.ExpiresAt.IsZero():
+		return nil
+	case k.whole == 0:
+		k.whole = life
+	case life < k.whole/2:
+		return []string{fmt.Sprintf("the life of new tokens is less than half of the first one's: %v of %v", life, k.whole)}
+	}
+	return nil
 }
 
 // publish writes h and plans its refresh. A token that is published already keeps its record, so that nothing on disk

@@ -63,6 +63,8 @@ type state struct {
 	seeded  bool  // the state came from a predecessor
 	first   bool  // no token was obtained or adopted since the start
 
+	whole time.Duration // the life of the first token of this source; 0: none said when it expires
+
 	failures  int // attempts in a row
 	refused   bool
 	retryAt   time.Time
@@ -191,7 +193,7 @@ func (k *Keeper) begin(ctx context.Context) {
 		return
 	}
 	k.first = false
-	k.notice(notices)
+	k.notice(append(notices, k.shrunk(k.current)...))
 	if err != nil {
 		k.heal = now // another place of several, or a mode
 	}
@@ -211,7 +213,7 @@ func (k *Keeper) resume(now time.Time) {
 	}
 	_, bad := k.Check.Verify(k.current.Token, now)
 	if k.foreign = bad != nil || k.current.Record.Fingerprint != k.Fingerprint; k.foreign {
-		k.next, k.reason = k.allowed(now), TriggerConfig
+		k.next, k.reason, k.whole = k.allowed(now), TriggerConfig, 0
 		return
 	}
 	k.heal = now

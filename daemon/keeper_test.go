@@ -382,6 +382,34 @@ func TestRestartAdoptsWhatIsPublished(t *testing.T) {
 	})
 }
 
+// The first life is also that of an adopted token, survives a reload, and is forgotten with its source.
+func TestShorterLifeIsSaid(t *testing.T) {
+	for fingerprint, want := range map[string]int{"f1": 1, "f2": 0} {
+		synctest.Test(t, func(t *testing.T) {
+			i := &issuer{life: time.Hour}
+			b := newBench(t, i)
+			stop := run(t, &daemon.Daemon{}, b.Keeper)
+			synctest.Wait()
+			stop()
+
+			i.life = 40 * time.Minute
+			b = b.again(t, i)
+			d := &daemon.Daemon{}
+			defer run(t, d, b.Keeper)()
+			time.Sleep(2 * time.Hour)
+			next := b.again(t, i)
+			next.Fingerprint = fingerprint
+			i.life = 20 * time.Minute
+			d.Set([]*daemon.Keeper{next.Keeper})
+			time.Sleep(2 * time.Hour)
+			notice := zap.String("notice", "the life of new tokens is less than half of the first one's: 20m0s of 1h0m0s")
+			if before, after := b.logs.FilterField(notice).Len(), next.logs.FilterField(notice).Len(); before != 0 || after != want {
+				t.Errorf("%s: said %d and %d times", fingerprint, before, after)
+			}
+		})
+	}
+}
+
 func TestRestartAsksWhenItMust(t *testing.T) {
 	for name, c := range map[string]struct {
 		change  func(*bench)

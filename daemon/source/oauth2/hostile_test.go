@@ -318,6 +318,31 @@ func published(t *testing.T, b *bench, err error, life time.Duration) {
 	}
 }
 
+// Row 11: lifetimes shrink with every refresh. Each token has its own life, and it is said when one is under half of the first.
+func TestLivesThatShrink(t *testing.T) {
+	i := hostile.New(t, nil)
+	b := newBench(t, source(t, config(t, i)), 10*time.Second)
+	for n, c := range []struct {
+		seconds, said int // lines in the log so far
+	}{{3600, 0}, {2400, 0}, {1801, 0}, {1799, 1}, {900, 1}, {90, 1}, {3600, 1}, {60, 2}} {
+		value := fmt.Sprintf("token-%d", n)
+		i.Answer(ok(hostile.Token(value, fmt.Sprintf(`"expires_in":%d`, c.seconds))))
+		if err := b.once(t); err != nil {
+			t.Fatal(err)
+		}
+		life := time.Duration(c.seconds) * time.Second
+		if got := b.event.Token; stat(t, b.path).text != value || got.ExpiresAt.Sub(got.IssuedAt) != life || got.Value.Reveal() != value {
+			t.Errorf("%d s: %q lives %v", c.seconds, stat(t, b.path).text, got.ExpiresAt.Sub(got.IssuedAt))
+		}
+		if next := time.Until(b.event.Next); next <= 0 || next > life*8/10 {
+			t.Errorf("%d s: refreshed after %v", c.seconds, next)
+		}
+		if said := strings.Count(b.log.String(), "less than half of the first one's: "); said != c.said {
+			t.Errorf("%d s: said %d times, want %d:\n%s", c.seconds, said, c.said, b.log.String())
+		}
+	}
+}
+
 type onDisk struct {
 	text  string
 	mtime time.Time
