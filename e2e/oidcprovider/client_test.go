@@ -5,7 +5,9 @@ package oidcprovider
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/renewd/renewd/e2e/internal/trial"
 )
 
 // The fields of oauth2 that authenticate a client. SERVER stands for the server's folder.
@@ -28,6 +32,7 @@ const (
 
 	api   = `, resource: ["https://api.example.com"]`
 	short = `, resource: ["https://short.example.com"]` // tokens that live 20 s
+	blink = `, resource: ["https://blink.example.com"]` // tokens that live 3 s
 )
 
 // TestAccepted publishes a token by each way to authenticate.
@@ -54,6 +59,9 @@ func TestAccepted(t *testing.T) {
 			if token := opaque.Token(); strings.Contains(token, ".") || token == "" {
 				t.Errorf("%q is not the opaque token of a request without resource", token)
 			}
+			if l := life(t, opaque); l > 90*time.Second || l < 88*time.Second {
+				t.Errorf("a token of 90 s is taken to live %v", l)
+			}
 			bound := try(t, p, fields+api, "")
 			bound.Do(0, "once")
 			bound.Do(0, "once") // adopts
@@ -74,6 +82,35 @@ func TestAccepted(t *testing.T) {
 			}
 			bound.Within(2*time.Second, "no connection is left open", func() bool { return p.Connections() == 0 })
 		})
+	}
+}
+
+// life returns how long the published token lives, by its record.
+func life(t *testing.T, r *trial.Trial) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(r.Path("out/.token.renewd"))
+	r.Must(err)
+	var record struct {
+		Current struct{ IssuedAt, ExpiresAt time.Time }
+	}
+	r.Must(json.Unmarshal(text, &record))
+	return record.Current.ExpiresAt.Sub(record.Current.IssuedAt)
+}
+
+// TestMetadataOfRFC8414 finds the metadata of a server that is no OpenID provider.
+func TestMetadataOfRFC8414(t *testing.T) {
+	p := provider(t)
+	if err := p.Write("rfc8414", nil); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := p.Client.Get(p.Issuer + "/.well-known/openid-configuration"); err != nil || answer.StatusCode != http.StatusNotFound {
+		t.Fatalf("the other metadata is there: %v %v", answer, err)
+	}
+	r := try(t, p, plain+api, "")
+	r.Do(0, "check", "--fetch")
+	r.Do(0, "once")
+	if err := judge(t, p)(r.Token()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -142,9 +179,9 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestAssertionFile sends assertions that somebody else signed.
-func TestAssertionFile(t *testing.T) {
-	p := provider(t)
+// signed is an assertion of the client key-es256 with changed claims; nil leaves one out.
+func signed(t *testing.T, p *Provider, change jwt.MapClaims) string {
+	t.Helper()
 	pem, err := os.ReadFile(filepath.Join(p.Dir, "es256.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -153,6 +190,20 @@ func TestAssertionFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	now := time.Now().Unix()
+	claims := jwt.MapClaims{"iss": "key-es256", "sub": "key-es256", "aud": p.Issuer, "iat": now - 10, "exp": now + 60, "jti": rand.Text()}
+	maps.Copy(claims, change)
+	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
+	assertion, err := jwt.NewWithClaims(jwt.SigningMethodES256, claims).SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return assertion
+}
+
+// TestAssertionFile sends assertions that somebody else signed.
+func TestAssertionFile(t *testing.T) {
+	p := provider(t)
 	now := time.Now().Unix()
 	for name, c := range map[string]struct {
 		change jwt.MapClaims
@@ -167,13 +218,7 @@ func TestAssertionFile(t *testing.T) {
 		"other audience":      {jwt.MapClaims{"aud": "https://other.example.com"}, 77, 77, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			claims := jwt.MapClaims{"iss": "key-es256", "sub": "key-es256", "aud": p.Issuer, "iat": now - 10, "exp": now + 60, "jti": rand.Text()}
-			maps.Copy(claims, c.change)
-			maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
-			assertion, err := jwt.NewWithClaims(jwt.SigningMethodES256, claims).SignedString(key)
-			if err != nil {
-				t.Fatal(err)
-			}
+			assertion := signed(t, p, c.change)
 			before := len(asked(t, p))
 			r := try(t, p, `clientID: key-es256, assertionFile: DIR/assertion`, "")
 			r.Write("assertion", assertion)

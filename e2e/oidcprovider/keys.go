@@ -38,15 +38,11 @@ func (p *Provider) prepare() error {
 			return err
 		}
 	}
-	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
 	rs, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(p.writePair("es256", ec), p.writePair("ps256", rs)); err != nil {
+	if err := errors.Join(p.Rekey(), p.writePair("ps256", rs)); err != nil {
 		return err
 	}
 	servers, err := NewAuthority("servers")
@@ -67,6 +63,15 @@ func (p *Provider) Write(name string, data []byte) error {
 		return err
 	}
 	return os.Rename(path+".new", path)
+}
+
+// Rekey writes a new key of the client key-es256, whose public half the server reads for the next request.
+func (p *Provider) Rekey() error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	return p.writePair("es256", key)
 }
 
 // writePair writes the two sides of a key as NAME.pem and NAME.pub.

@@ -74,3 +74,11 @@ func asked(t *testing.T, p *Provider) []Answer {
 	}
 	return answers
 }
+
+// counted is a server as trial.Day looks at it.
+type counted struct {
+	*Provider
+	t *testing.T
+}
+
+func (c counted) Tokens() int { return len(asked(c.t, c.Provider)) }

@@ -51,6 +51,72 @@ func TestRun(t *testing.T) {
 	r.Within(2*time.Second, "no connection is left open", func() bool { return p.Connections() == 0 })
 }
 
+// TestDay keeps tokens of three seconds fresh, by a secret and by signed assertions.
+func TestDay(t *testing.T) {
+	t.Parallel()
+	for name, fields := range map[string]string{"secret": awkward, "assertion": es256} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := provider(t)
+			try(t, p, fields+blink, trial.Blink).Day(counted{p, t}, judge(t, p))
+		})
+	}
+}
+
+// TestRotateKey registers another key for a client and then puts it into its file. The old key is refused in between.
+func TestRotateKey(t *testing.T) {
+	t.Parallel()
+	p := provider(t)
+	r := try(t, p, `clientID: key-es256, assertion: {keyFile: DIR/key.pem}`+short, often)
+	follow := func() {
+		key, err := os.ReadFile(filepath.Join(p.Dir, "es256.pem"))
+		r.Must(err)
+		r.Write("key.pem", string(key))
+	}
+	follow()
+	reader := r.Read(judge(t, p))
+	run := r.Run()
+	reader.Next(10*time.Second, 2)
+	r.Must(p.Rekey())
+	r.Within(10*time.Second, "the old key is refused", func() bool { return failed(t, run, "refused") >= 1 })
+	r.Write("key.pem", "half of a k")
+	r.Within(10*time.Second, "a broken key file is said to be one", func() bool { return failed(t, run, "config") >= 1 })
+	before := len(asked(t, p))
+	follow()
+	reader.Next(3*time.Second, 2)
+	for _, a := range asked(t, p)[before:] {
+		if a.Status != 200 {
+			t.Errorf("after the rotation: %+v", a)
+		}
+	}
+	r.Must(run.Stop())
+}
+
+// TestRotateAssertion follows an assertion that somebody else signs anew, as the kubelet does. Its jti is taken once.
+func TestRotateAssertion(t *testing.T) {
+	t.Parallel()
+	p := provider(t)
+	r := try(t, p, `clientID: key-es256, assertionFile: DIR/assertion`+api, "")
+	sign := func(name string, life time.Duration) {
+		r.Write(name, signed(t, p, jwt.MapClaims{"exp": time.Now().Add(life).Unix()}))
+	}
+	sign("assertion", time.Minute)
+	reader := r.Read(judge(t, p))
+	run := r.Run()
+	reader.Next(10*time.Second, 1)
+	sign("assertion", time.Minute)
+	reader.Next(5*time.Second, 1) // though the token of before has minutes to live
+	before := len(asked(t, p))
+	sign("assertion", -time.Minute)
+	r.Within(10*time.Second, "what has expired is not sent", func() bool { return failed(t, run, "unavailable") >= 1 })
+	if n := len(asked(t, p)); n != before {
+		t.Errorf("the token endpoint was asked %d times", n-before)
+	}
+	sign("assertion", time.Minute)
+	reader.Next(5*time.Second, 1)
+	r.Must(run.Stop())
+}
+
 // TestRotateSecret changes a client's secret at the server first and then in its file.
 func TestRotateSecret(t *testing.T) {
 	t.Parallel()

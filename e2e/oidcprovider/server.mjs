@@ -8,7 +8,7 @@
 // are read for every request.
 
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import https from "node:https";
 import { join } from "node:path";
 import { calculateJwkThumbprint } from "jose";
@@ -23,16 +23,15 @@ const publicKey = async (name) => {
 	const jwk = createPublicKey(read(name)).export({ format: "jwk" });
 	return { ...jwk, kid: await calculateJwkThumbprint(jwk), use: "sig" };
 };
-const registeredKeys = { keys: [await publicKey("es256.pub"), await publicKey("ps256.pub")] };
 
-// Every client by its id; secret names a file in secrets/.
+// Every client by its id; secret names a file in secrets/, and keys say that it has registered some.
 const clients = {
 	"svc:a/b c": { secret: "awkward", token_endpoint_auth_method: "client_secret_basic" },
 	plain: { secret: "plain", token_endpoint_auth_method: "client_secret_post" },
 	rotating: { secret: "rotating", token_endpoint_auth_method: "client_secret_basic" },
-	"key-es256": { jwks: registeredKeys, token_endpoint_auth_method: "private_key_jwt" },
+	"key-es256": { keys: true, token_endpoint_auth_method: "private_key_jwt" },
 	"key-ps256": {
-		jwks: registeredKeys, token_endpoint_auth_method: "private_key_jwt", token_endpoint_auth_signing_alg: "PS256",
+		keys: true, token_endpoint_auth_method: "private_key_jwt", token_endpoint_auth_signing_alg: "PS256",
 	},
 	"secret-jwt": { secret: "long", token_endpoint_auth_method: "client_secret_jwt", token_endpoint_auth_signing_alg: "HS256" },
 	mtls: {
@@ -49,15 +48,16 @@ const clients = {
 class ClientAdapter {
 	async find(id) {
 		if (!Object.hasOwn(clients, id)) return undefined;
-		const { secret, ...registered } = clients[id];
+		const { secret, keys, ...registered } = clients[id];
 		const client = { client_id: id, grant_types: ["client_credentials"], response_types: [], redirect_uris: [], ...registered };
 		if (secret) client.client_secret = read(`secrets/${secret}`);
+		if (keys) client.jwks = { keys: [await publicKey("es256.pub"), await publicKey("ps256.pub")] };
 		return client;
 	}
 }
 
 // How long the tokens for a resource live; those without a resource are opaque and live 90 s.
-const lives = { "https://api.example.com": 300, "https://short.example.com": 20 };
+const lives = { "https://api.example.com": 300, "https://short.example.com": 20, "https://blink.example.com": 3 };
 
 function configuration(mtlsURL) {
 	const signing = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" });
@@ -136,6 +136,11 @@ for (const [name, s] of Object.entries({ server, mtls })) {
 
 const provider = new Provider(url.server, configuration(url.mtls));
 provider.use(async (ctx, next) => {
+	if (existsSync(join(dir, "rfc8414"))) {
+		const [openid, oauth] = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
+		if (ctx.path === openid) return; // 404
+		if (ctx.path === oauth) ctx.path = openid;
+	}
 	await next();
 	if (ctx.path === "/token") {
 		const { error = "", error_description: description = "" } = ctx.body ?? {};

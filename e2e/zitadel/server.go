@@ -34,18 +34,19 @@ const (
 	jwtUser         = "robot" // who signs assertions with the key of Server.Keys
 )
 
-// Server is the issuer. Its tokens are JWTs if they come from client credentials or an exchange, else opaque, and live as long
-// as the storage's: five minutes.
+// Server is the issuer. Its tokens are JWTs if they come from client credentials or an exchange, else opaque.
 type Server struct {
 	*storage.Storage
 	Issuer string // with a slash at its end
 	Keys   map[string]crypto.PublicKey
+	Life   time.Duration // of access tokens; 0: the storage's five minutes
 
 	http *http.Server
 	over sync.WaitGroup
 
 	mu    sync.Mutex
 	asked int
+	open  map[net.Conn]bool
 }
 
 // Start listens on a loopback port. Stop ends it.
@@ -54,11 +55,11 @@ func Start(keys map[string]crypto.PublicKey) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Issuer: fmt.Sprintf("http://%s/", listener.Addr()), Keys: keys}
+	s := &Server{Issuer: fmt.Sprintf("http://%s/", listener.Addr()), Keys: keys, open: map[net.Conn]bool{}}
 	clients := map[string]*storage.Client{exchangerID: storage.WebClient(exchangerID, exchangerSecret)}
 	s.Storage = storage.NewStorageWithClients(storage.NewUserStore(s.Issuer), clients)
 	router := exampleop.SetupServer(s.Issuer, s, slog.New(slog.NewTextHandler(io.Discard, nil)), false)
-	s.http = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+	s.http = &http.Server{ReadHeaderTimeout: time.Minute, ConnState: s.count, Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.URL.Path == "/oauth/token" {
 			s.mu.Lock()
 			s.asked++
@@ -76,11 +77,39 @@ func (s *Server) Stop() {
 	s.over.Wait()
 }
 
-// Asked returns how often the token endpoint was asked.
-func (s *Server) Asked() int {
+// count follows the connections.
+func (s *Server) count(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		s.open[c] = true
+	case http.StateClosed, http.StateHijacked:
+		delete(s.open, c)
+	}
+}
+
+// Connections returns how many connections are open.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
+// Tokens returns how often the token endpoint was asked.
+func (s *Server) Tokens() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked
+}
+
+// CreateAccessToken implements op.Storage.
+func (s *Server) CreateAccessToken(ctx context.Context, request op.TokenRequest) (string, time.Time, error) {
+	id, expires, err := s.Storage.CreateAccessToken(ctx, request)
+	if s.Life > 0 {
+		expires = time.Now().Add(s.Life)
+	}
+	return id, expires, err
 }
 
 // client is a client whose tokens are JWTs.

@@ -6,6 +6,7 @@ package zitadel
 import (
 	"crypto"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"os"
@@ -89,16 +90,27 @@ func (s *stage) judge(t *testing.T) func(token string) error {
 	return good
 }
 
-// life returns how long the published token lives, by its record.
-func life(t *testing.T, r *trial.Trial) time.Duration {
+// published is the record beside a published token.
+type published struct {
+	Current struct {
+		Type                string
+		IssuedAt, ExpiresAt time.Time
+	}
+}
+
+func record(t *testing.T, r *trial.Trial) (p published) {
 	t.Helper()
 	text, err := os.ReadFile(r.Path("out/.token.renewd"))
 	r.Must(err)
-	var record struct {
-		Current struct{ IssuedAt, ExpiresAt time.Time }
-	}
-	r.Must(json.Unmarshal(text, &record))
-	return record.Current.ExpiresAt.Sub(record.Current.IssuedAt)
+	r.Must(json.Unmarshal(text, &p))
+	return p
+}
+
+// life returns how long the published token lives, by its record.
+func life(t *testing.T, r *trial.Trial) time.Duration {
+	t.Helper()
+	p := record(t, r)
+	return p.Current.ExpiresAt.Sub(p.Current.IssuedAt)
 }
 
 // about300 is a life of 300 s that the server has rounded down.
@@ -122,6 +134,30 @@ func TestBasic(t *testing.T) {
 	// Its metadata lists private_key_jwt, which it does not take for this grant.
 	r = s.try(t, `clientID: robot, assertion: {keyFile: DIR/signing.pem, keyID: key}`, "")
 	r.Do(77, "check", "--fetch")
+}
+
+// TestDay keeps tokens of three seconds fresh, by client credentials and by signed assertions.
+func TestDay(t *testing.T) {
+	t.Parallel()
+	opaque := func(token string) error {
+		if token == "" || strings.Count(token, ".") == 2 {
+			return errors.New("no opaque token")
+		}
+		return nil
+	}
+	for name, fields := range map[string]string{"client credentials": service, "jwt-bearer": bearer + `audience: issuer}`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := begin(t)
+			s.Life = 3 * time.Second
+			good := opaque
+			if name == "client credentials" {
+				good = s.judge(t)
+			}
+			http.DefaultClient.CloseIdleConnections() // that the judge's keys came by
+			s.try(t, fields, trial.Blink).Day(s, good)
+		})
+	}
 }
 
 // TestJWTBearer exchanges assertions that renewd signs, and some that somebody else signed.
@@ -178,11 +214,11 @@ func TestJWTBearer(t *testing.T) {
 			r := s.try(t, `grant: jwt-bearer, scopes: [openid], grantAssertion: {file: DIR/assertion}`, "")
 			r.Write("assertion", assertion)
 			r.Secrets = append(r.Secrets, assertion)
-			before := s.Asked()
+			before := s.Tokens()
 			if said := r.Do(c.code, "check", "--fetch"); c.code != 0 && !strings.Contains(said, r.Path("assertion")) {
 				t.Errorf("the file is not named:\n%s", said)
 			}
-			if asked := s.Asked() - before; asked != c.asked {
+			if asked := s.Tokens() - before; asked != c.asked {
 				t.Errorf("the token endpoint was asked %d times, want %d", asked, c.asked)
 			}
 		})
@@ -219,5 +255,41 @@ func TestTokenExchange(t *testing.T) {
 	other.Write("subject", subject.Token())
 	if said := other.Do(77, "check", "--fetch"); !strings.Contains(said, "invalid_request") {
 		t.Errorf("it is not said what the server answered:\n%s", said)
+	}
+}
+
+// TestExchangeOfIDTokens asks for an id_token, which is no token for a Bearer header and says so, and exchanges that in the
+// name of an actor.
+func TestExchangeOfIDTokens(t *testing.T) {
+	s := begin(t)
+	access := s.try(t, service, "")
+	access.Do(0, "once")
+	id := s.try(t, exchange+`, requestedType: id_token, scopes: [openid]`, "")
+	id.Write("subject", access.Token())
+	id.Do(0, "once")
+	if err := s.judge(t)(id.Token()); err != nil {
+		t.Error(err)
+	}
+	if typ := record(t, id).Current.Type; typ != "N_A" {
+		t.Errorf("an id_token has the type %q", typ)
+	}
+
+	ofID := `clientID: exchanger, clientAuth: basic, clientSecretFile: DIR/secret, grant: token-exchange, requestedType: access_token, ` +
+		`subject: {file: DIR/subject, type: id_token}`
+	r := s.try(t, ofID+`, actor: {file: DIR/actor, type: access_token}`, "")
+	r.Write("subject", id.Token())
+	r.Write("actor", access.Token())
+	r.Do(0, "once")
+	if err := s.judge(t)(r.Token()); err != nil || !about300(life(t, r)) {
+		t.Errorf("it lives %v: %v", life(t, r), err)
+	}
+	r.Write("actor", "no.such.token")
+	if said := r.Do(77, "check", "--fetch"); !strings.Contains(said, "invalid_request") || !strings.Contains(said, r.Path("actor")) {
+		t.Errorf("the actor's file is not named:\n%s", said)
+	}
+	r.Write("actor", access.Token())
+	r.Write("subject", "no.such.token")
+	if said := r.Do(77, "check", "--fetch"); !strings.Contains(said, "invalid_request") || !strings.Contains(said, r.Path("subject")) {
+		t.Errorf("the subject's file is not named:\n%s", said)
 	}
 }

@@ -30,6 +30,8 @@ func (a *attempt) remedy(f *daemon.Failure) string {
 	switch {
 	case f.Code == "invalid_client", f.Code == "" && f.Status == http.StatusUnauthorized && c.method() != authNone:
 		return a.clientRemedy()
+	case about && c.Grant == tokenExchange && c.Actor.File != "":
+		return fmt.Sprintf("look at the subject token in %q and the actor token in %q: expiry, audience and type", c.Subject.File, c.Actor.File)
 	case about && c.Grant == tokenExchange:
 		return fmt.Sprintf("look at the subject token in %q: its expiry, audience and type", c.Subject.File)
 	case f.Code == "invalid_grant" && c.Grant == jwtBearer:
