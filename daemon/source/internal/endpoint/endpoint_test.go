@@ -354,6 +354,13 @@ func TestWrongSchemes(t *testing.T) {
 	want(t, "https to http", f, daemon.ClassUnavailable, "speaks plain HTTP")
 	_, f = asks(t, endpoint.DefaultHTTP(), endpoint.Request{URL: strings.Replace(i.URL, "https:", "http:", 1)})
 	want(t, "http to https", f, daemon.ClassRefused, "write https://")
+	says := httptest.NewServer(hostile.JSON(400, `{"errors":["x"]}`))
+	defer says.Close()
+	_, f = asks(t, endpoint.DefaultHTTP(), endpoint.Request{URL: says.URL, Code: "errors"})
+	want(t, "a 400 of the right server", f, daemon.ClassRefused, ": 400 | ")
+	if f.Hint != "" {
+		t.Errorf("the scheme is right: %s", f.Hint)
+	}
 	if _, f = asks(t, endpoint.DefaultHTTP(), endpoint.Request{URL: plain.URL}); f != nil {
 		t.Errorf("loopback: %v", f)
 	}

@@ -84,7 +84,7 @@ func (c *call) refusal(code string) error {
 	}
 	text += numbers(a.Object.Member("error_codes"))
 	hint := ""
-	if a.Status == http.StatusBadRequest && code == "" && c.url.Scheme == "http" {
+	if a.Status == http.StatusBadRequest && a.Object.member == nil && c.url.Scheme == "http" {
 		hint = "if the server speaks https on that port, write https://"
 	}
 	if c.proxy != nil && a.Status == http.StatusProxyAuthRequired {
