@@ -274,3 +274,52 @@ func TestPageShowsWhatIsPrinted(t *testing.T) {
 		t.Errorf("got\n%v\nthe page shows\n%s", err, shown)
 	}
 }
+
+// TestProviders reads every configuration of the page on providers, and holds its table against its sections.
+func TestProviders(t *testing.T) {
+	text, err := os.ReadFile("../../docs/providers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, sections, found := strings.Cut(string(text), "\n## ")
+	if !found {
+		t.Fatal("the page has no section")
+	}
+	for section := range strings.SplitSeq(sections, "\n## ") {
+		title, body, _ := strings.Cut(section, "\n")
+		anchor := strings.NewReplacer(" ", "-", ",", "").Replace(strings.ToLower(title))
+		_, row, listed := strings.Cut(table, "\n| ["+title+"](#"+anchor+") | `")
+		kind, _, _ := strings.Cut(row, "`")
+		blocks := strings.Split(body, "```yaml\n")[1:]
+		if !listed || len(blocks) == 0 {
+			t.Errorf("%s: %d configurations, and in the table: %v", title, len(blocks), listed)
+		}
+		kinds := map[string]bool{}
+		for i, block := range blocks {
+			block, _, _ = strings.Cut(block, "```")
+			entry := "    " + strings.ReplaceAll(strings.TrimSpace(block), "\n", "\n    ")
+			name := fmt.Sprintf("%s, block %d", title, i+1)
+			c, err := clusterLoader().Load(name, []byte("version: 1\ntokens:\n  - name: a\n    publish: [{file: /run/a}]\n"+entry+"\n"))
+			if err != nil || len(c.Warnings) > 0 || c.Tokens[0].Source == nil {
+				t.Errorf("%v %+v", err, c)
+				continue
+			}
+			kinds[c.Tokens[0].Kind] = true
+		}
+		if !kinds[kind] {
+			t.Errorf("the table says that %s is configured by %q, and not by any of %v", title, kind, kinds)
+		}
+	}
+	if rows := strings.Count(table, "\n| ["); rows != strings.Count(sections, "\n## ")+1 {
+		t.Errorf("the table has %d providers", rows)
+	}
+}
+
+// clusterLoader is a Loader in a pod, with what sources take from the environment.
+func clusterLoader() Loader {
+	variables := map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443", "SPIFFE_ENDPOINT_SOCKET": "unix:///run/spire/agent/api.sock"}
+	return Loader{Lookup: func(name string) (string, bool) {
+		value, ok := variables[name]
+		return value, ok
+	}}
+}
