@@ -379,8 +379,13 @@ func TestRetryAfter(t *testing.T) {
 		"a date in the past":  {[]string{"Retry-After: " + at(-time.Hour)}, 0},
 		"none":                {nil, 0},
 	} {
-		i.Answer(hostile.JSON(429, `{"error":"too_many"}`, c.headers...))
+		i.Answer(hostile.JSON(400, `{"error":"slow_down"}`, c.headers...))
 		_, err := s.Token(t.Context())
+		if f := failure(t, err); f.Class != daemon.ClassThrottled || f.RetryAt.IsZero() != (c.want == 0) {
+			t.Errorf("%s: slow_down: %+v", name, f)
+		}
+		i.Answer(hostile.JSON(429, `{"error":"too_many"}`, c.headers...))
+		_, err = s.Token(t.Context())
 		f := failure(t, err)
 		if f.Endpoint != s.Endpoint() || f.Endpoint != i.URL || f.Class != daemon.ClassThrottled || f.Status != 429 || f.Code != "too_many" {
 			t.Errorf("%s: %+v", name, f)

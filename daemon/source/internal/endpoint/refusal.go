@@ -67,7 +67,7 @@ func (c *call) refusal(code string) error {
 		code = ""
 	}
 	class, retryAt := classOf(code, a.Status), time.Time{}
-	if a.Status == http.StatusTooManyRequests || a.Status == http.StatusServiceUnavailable || a.Status == http.StatusForbidden {
+	if class == daemon.ClassThrottled || a.Status == http.StatusServiceUnavailable || a.Status == http.StatusForbidden {
 		retryAt = a.retryAt()
 	}
 	if class != daemon.ClassThrottled && !retryAt.IsZero() && !isCode(code) {
