@@ -6,11 +6,13 @@ package fakes
 import (
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/renewd/renewd/e2e/internal/program"
 	"github.com/renewd/renewd/e2e/internal/trial"
 )
 
@@ -197,4 +199,51 @@ func TestDexDay(t *testing.T) {
 	t.Parallel()
 	d, key := dex(t, 3*time.Second)
 	try(t, strings.ReplaceAll(exchange, "URL", d.Issuer()), trial.Blink, key.pod("dex", time.Hour)).Day(d, key.Good)
+}
+
+// TestHoursOfFailure asks an issuer that fails in every way, one after the other and several times over, as it would over
+// hours: each time somebody wants a new token at once. The file is the last good token's all the while, the process does not
+// grow, and when the issuer is well again nobody has to do anything.
+func TestHoursOfFailure(t *testing.T) {
+	t.Parallel()
+	key := newKey(t)
+	h := StartHostile(key, 3*time.Minute)
+	t.Cleanup(h.Stop)
+	const secret = "S3cr3t-c4n4ry-of-hours"
+	r := try(t, `{oauth2: {tokenURL: "`+h.URL()+`", clientID: orders, clientSecretFile: DIR/secret}}`, "timeout: 1s\n    refresh: {floor: 100ms, spread: false}", key.pod("x", time.Hour))
+	r.Write("secret", secret)
+	r.Secrets = append(r.Secrets, secret)
+	reader := r.Read(key.Good)
+	run := r.Run()
+	r.Within(10*time.Second, "a first token", func() bool { return reader.Seen() == 1 })
+	last := r.Token()
+
+	const rounds = 3
+	ways := h.Set(secret)
+	var early, late program.Memory
+	for h.Turns() < rounds*ways {
+		before := h.Turns()
+		r.Must(run.Signal(syscall.SIGUSR1))
+		r.Within(15*time.Second, "another attempt", func() bool { return h.Turns() > before })
+		memory, err := run.Memory()
+		r.Must(err)
+		if late = memory; h.Turns() <= ways {
+			early = memory
+		}
+	}
+	t.Logf("%d failures of %d kinds; anonymous memory %d and %d KiB", h.Turns(), ways, early.Anonymous>>10, late.Anonymous>>10)
+	if r.Token() != last || reader.Seen() != 1 {
+		t.Errorf("%d tokens were published", reader.Seen())
+	}
+	if late.Anonymous > early.Anonymous+2<<20 {
+		t.Errorf("after one round the process has %d KiB of its own, after %d rounds %d KiB", early.Anonymous>>10, rounds, late.Anonymous>>10)
+	}
+	if tokens := h.Tokens(); tokens != h.Turns()+1 {
+		t.Errorf("%d requests for %d attempts", tokens, h.Turns()+1)
+	}
+
+	h.Set("")
+	reader.Next(60*time.Second, 1) // by itself
+	r.Must(run.Stop())
+	r.Within(2*time.Second, "no connection is left open", func() bool { return h.Connections() == 0 })
 }

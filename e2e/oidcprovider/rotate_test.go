@@ -103,7 +103,7 @@ func TestRotateAssertion(t *testing.T) {
 	sign("assertion", time.Minute)
 	reader := r.Read(judge(t, p))
 	run := r.Run()
-	reader.Next(10*time.Second, 1)
+	r.Within(10*time.Second, "a first token", func() bool { return reader.Seen() == 1 })
 	sign("assertion", time.Minute)
 	reader.Next(5*time.Second, 1) // though the token of before has minutes to live
 	before := len(asked(t, p))

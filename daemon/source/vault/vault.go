@@ -68,7 +68,7 @@ func (s *Source) Token(ctx context.Context) (daemon.Token, error) {
 
 func (s *Source) attempt(ctx context.Context) (daemon.Token, error) {
 	if ctx.Err() != nil {
-		return daemon.Token{}, s.failure(daemon.ClassUnavailable, ctx.Err(), "")
+		return daemon.Token{}, s.failure(daemon.ClassUnavailable, ctx.Err())
 	}
 	servers, err := endpoint.Client{HTTP: s.config.HTTP, Version: s.Version, Endpoint: s.Endpoint()}.Open()
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *Source) attempt(ctx context.Context) (daemon.Token, error) {
 func (s *Source) login(ctx context.Context, servers *endpoint.Attempt, jwt daemon.Secret) (daemon.Token, error) {
 	body, err := json.Marshal(map[string]string{"role": s.config.Role, "jwt": jwt.Reveal()})
 	if err != nil {
-		return daemon.Token{}, s.failure(daemon.ClassConfig, errors.New("the login cannot be written as JSON"), "")
+		return daemon.Token{}, s.failure(daemon.ClassConfig, errors.New("the login cannot be written as JSON"))
 	}
 	answer, err := servers.Ask(ctx, endpoint.Request{
 		What: "login", URL: s.config.url("auth/" + s.config.Mount + "/login"), Type: "application/json", Body: body,
@@ -125,7 +125,7 @@ func (s *Source) ofLogin(answer *endpoint.Answer) (daemon.Token, error) {
 // signed asks for a JWT of the OIDC role, in the name of who has logged in.
 func (s *Source) signed(ctx context.Context, servers *endpoint.Attempt, login daemon.Secret) (daemon.Token, error) {
 	if strings.ContainsFunc(login.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return daemon.Token{}, s.failure(daemon.ClassMalformed, errors.New("login: the token holds a character that no header may hold"), "")
+		return daemon.Token{}, s.failure(daemon.ClassMalformed, errors.New("login: the token holds a character that no header may hold"))
 	}
 	answer, err := servers.Ask(ctx, endpoint.Request{
 		What: "OIDC token", URL: s.config.url("identity/oidc/token/" + s.config.OIDCRole),
@@ -164,7 +164,7 @@ func (s *Source) token(answer *endpoint.Answer, what, member string, read func(e
 		}
 	}
 	if err != nil {
-		f := s.failure(daemon.ClassMalformed, fmt.Errorf("%s: %w", what, err), "")
+		f := s.failure(daemon.ClassMalformed, fmt.Errorf("%s: %w", what, err))
 		f.Status = answer.Status
 		return daemon.Token{}, f
 	}
@@ -200,6 +200,6 @@ func (s *Source) explain(err error, remedies map[int]string) error {
 }
 
 // failure returns a Failure of this source's own finding.
-func (s *Source) failure(class daemon.Class, err error, hint string) *daemon.Failure {
-	return &daemon.Failure{Class: class, Endpoint: s.Endpoint(), Err: err, Hint: hint}
+func (s *Source) failure(class daemon.Class, err error) *daemon.Failure {
+	return &daemon.Failure{Class: class, Endpoint: s.Endpoint(), Err: err}
 }
