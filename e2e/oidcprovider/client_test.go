@@ -5,7 +5,6 @@ package oidcprovider
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"maps"
 	"net/http"
 	"os"
@@ -15,8 +14,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-
-	"github.com/renewd/renewd/e2e/internal/trial"
 )
 
 // The fields of oauth2 that authenticate a client. SERVER stands for the server's folder.
@@ -59,7 +56,7 @@ func TestAccepted(t *testing.T) {
 			if token := opaque.Token(); strings.Contains(token, ".") || token == "" {
 				t.Errorf("%q is not the opaque token of a request without resource", token)
 			}
-			if l := life(t, opaque); l > 90*time.Second || l < 88*time.Second {
+			if l := opaque.Life(); l > 90*time.Second || l < 88*time.Second {
 				t.Errorf("a token of 90 s is taken to live %v", l)
 			}
 			bound := try(t, p, fields+api, "")
@@ -83,18 +80,6 @@ func TestAccepted(t *testing.T) {
 			bound.Within(2*time.Second, "no connection is left open", func() bool { return p.Connections() == 0 })
 		})
 	}
-}
-
-// life returns how long the published token lives, by its record.
-func life(t *testing.T, r *trial.Trial) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(r.Path("out/.token.renewd"))
-	r.Must(err)
-	var record struct {
-		Current struct{ IssuedAt, ExpiresAt time.Time }
-	}
-	r.Must(json.Unmarshal(text, &record))
-	return record.Current.ExpiresAt.Sub(record.Current.IssuedAt)
 }
 
 // TestMetadataOfRFC8414 finds the metadata of a server that is no OpenID provider.

@@ -5,7 +5,6 @@ package zitadel
 
 import (
 	"crypto"
-	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -90,29 +89,6 @@ func (s *stage) judge(t *testing.T) func(token string) error {
 	return good
 }
 
-// published is the record beside a published token.
-type published struct {
-	Current struct {
-		Type                string
-		IssuedAt, ExpiresAt time.Time
-	}
-}
-
-func record(t *testing.T, r *trial.Trial) (p published) {
-	t.Helper()
-	text, err := os.ReadFile(r.Path("out/.token.renewd"))
-	r.Must(err)
-	r.Must(json.Unmarshal(text, &p))
-	return p
-}
-
-// life returns how long the published token lives, by its record.
-func life(t *testing.T, r *trial.Trial) time.Duration {
-	t.Helper()
-	p := record(t, r)
-	return p.Current.ExpiresAt.Sub(p.Current.IssuedAt)
-}
-
 // about300 is a life of 300 s that the server has rounded down.
 func about300(d time.Duration) bool { return d > 297*time.Second && d <= 300*time.Second }
 
@@ -124,7 +100,7 @@ func TestBasic(t *testing.T) {
 	if err := s.judge(t)(r.Token()); err != nil {
 		t.Error(err)
 	}
-	if l := life(t, r); !about300(l) {
+	if l := r.Life(); !about300(l) {
 		t.Errorf("a token of 300 s is taken to live %v", l)
 	}
 	r.Write("secret", "wrong")
@@ -185,8 +161,8 @@ func TestJWTBearer(t *testing.T) {
 				}
 				return
 			}
-			if jws := strings.Count(r.Token(), ".") == 2; jws || !about300(life(t, r)) {
-				t.Errorf("no JWS but a token of 300 s was expected, this lives %v, and is a JWS: %v", life(t, r), jws)
+			if jws := strings.Count(r.Token(), ".") == 2; jws || !about300(r.Life()) {
+				t.Errorf("no JWS but a token of 300 s was expected, this lives %v, and is a JWS: %v", r.Life(), jws)
 			}
 		})
 	}
@@ -235,8 +211,8 @@ func TestTokenExchange(t *testing.T) {
 	reader := r.Read(s.judge(t))
 	run := r.Run()
 	r.Within(10*time.Second, "a first token", func() bool { return reader.Seen() == 1 })
-	if !about300(life(t, r)) || r.Token() == subject.Token() {
-		t.Errorf("a token of its own that lives 300 s was expected, this lives %v", life(t, r))
+	if !about300(r.Life()) || r.Token() == subject.Token() {
+		t.Errorf("a token of its own that lives 300 s was expected, this lives %v", r.Life())
 	}
 	subject.Do(0, "once", "--force")
 	r.Write("subject", subject.Token())
@@ -270,7 +246,7 @@ func TestExchangeOfIDTokens(t *testing.T) {
 	if err := s.judge(t)(id.Token()); err != nil {
 		t.Error(err)
 	}
-	if typ := record(t, id).Current.Type; typ != "N_A" {
+	if typ := id.Record().Type; typ != "N_A" {
 		t.Errorf("an id_token has the type %q", typ)
 	}
 
@@ -280,8 +256,8 @@ func TestExchangeOfIDTokens(t *testing.T) {
 	r.Write("subject", id.Token())
 	r.Write("actor", access.Token())
 	r.Do(0, "once")
-	if err := s.judge(t)(r.Token()); err != nil || !about300(life(t, r)) {
-		t.Errorf("it lives %v: %v", life(t, r), err)
+	if err := s.judge(t)(r.Token()); err != nil || !about300(r.Life()) {
+		t.Errorf("it lives %v: %v", r.Life(), err)
 	}
 	r.Write("actor", "no.such.token")
 	if said := r.Do(77, "check", "--fetch"); !strings.Contains(said, "invalid_request") || !strings.Contains(said, r.Path("actor")) {

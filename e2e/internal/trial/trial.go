@@ -7,6 +7,7 @@ package trial
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -77,6 +78,29 @@ func (r *Trial) Token() string {
 	data, err := os.ReadFile(r.Path("out/token"))
 	r.Must(err)
 	return string(data)
+}
+
+// Record is what stands beside the published token.
+type Record struct {
+	Type                string
+	IssuedAt, ExpiresAt time.Time
+}
+
+// Record returns the record of the published token.
+func (r *Trial) Record() Record {
+	r.t.Helper()
+	text, err := os.ReadFile(r.Path("out/.token.renewd"))
+	r.Must(err)
+	var both struct{ Current Record }
+	r.Must(json.Unmarshal(text, &both))
+	return both.Current
+}
+
+// Life returns how long the published token lives, by its record.
+func (r *Trial) Life() time.Duration {
+	r.t.Helper()
+	record := r.Record()
+	return record.ExpiresAt.Sub(record.IssuedAt)
 }
 
 // Do runs a subcommand of renewd to its end, and fails the test unless it exits with the code. It returns all that was said.
