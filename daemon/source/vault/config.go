@@ -41,8 +41,8 @@ func (c Config) check() error {
 	} else if u, err := url.Parse(c.Address); err == nil && (strings.HasSuffix(u.Path, "/v1") || strings.Contains(u.Path, "/v1/")) {
 		wrong("address", "holds a path of the API", "leave /v1 and what follows away")
 	}
-	if strings.HasPrefix(c.Mount, "auth/") {
-		wrong("mount", "begins with auth/", "write it without: "+strings.TrimPrefix(c.Mount, "auth/"))
+	if after, ok := strings.CutPrefix(c.Mount, "auth/"); ok {
+		wrong("mount", "begins with auth/", "write it without: "+after)
 	} else if !isPath(c.Mount) {
 		wrong("mount", "is no path of a login method", "for example kubernetes, or jwt, without slashes at its ends")
 	}
