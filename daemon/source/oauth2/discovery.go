@@ -73,7 +73,7 @@ func (c Config) readMetadata(answer *endpoint.Answer) (target, error) {
 	}
 	where := o
 	if c.method() == authTLS {
-		aliases, err := o.Object("mtls_endpoint_aliases")
+		aliases, err := answer.Inner("mtls_endpoint_aliases")
 		if err != nil {
 			return wrong(daemon.ClassMalformed, "", "%w", err)
 		}

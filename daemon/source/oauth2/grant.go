@@ -146,7 +146,7 @@ func (a *attempt) binding(value string, life *endpoint.Life) error {
 	claims, _ := endpoint.ParseObject(payload)
 	cnf, err := claims.Object("cnf")
 	if err != nil {
-		return err
+		return errors.New("the token's cnf is no object that reads in one way") // what it holds may be what was sent
 	}
 	bound := cnf.Text("x5t#S256")
 	switch {

@@ -230,6 +230,7 @@ func rows() map[string]hostileCase {
 		"418":                       {answer: hostile.JSON(418, ""), class: r},
 		"slow_down":                 {answer: hostile.JSON(400, `{"error":"slow_down"}`), class: th},
 		"server_error":              {answer: hostile.JSON(400, `{"error":"server_error"}`), class: u},
+		"cnf echoes the secret":     {answer: ok(signed(`{"cnf":{%[1]s:1,%[1]s:2}}`, asJSON(canary))), class: m, says: "the token's cnf"},
 		"scope narrower":            {answer: ok(hostile.Token(leaked, `"scope":"a other"`)), says: `scopes ["b"]`},
 	}
 	return all

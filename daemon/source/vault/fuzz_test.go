@@ -4,13 +4,13 @@
 package vault
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/renewd/renewd/daemon"
 	"github.com/renewd/renewd/daemon/source/internal/endpoint"
+	"github.com/renewd/renewd/daemon/source/internal/hostile"
 )
 
 // What comes out of any answer is a token that the rest of the daemon can rely on, or a Failure of ClassMalformed.
@@ -26,13 +26,10 @@ func FuzzAnswer(f *testing.F) {
 		f.Add([]byte(seed), "")
 	}
 	f.Fuzz(func(t *testing.T, body []byte, date string) {
-		o, err := endpoint.ParseObject(body)
-		if err != nil {
+		answer := hostile.Answered(body, date)
+		if answer == nil {
 			return
 		}
-		now := time.Now().Round(0)
-		answer := &endpoint.Answer{Status: 200, Header: http.Header{}, Object: o, Asked: now.Add(-time.Second), Received: now}
-		answer.Date, _ = http.ParseTime(date)
 		s := &Source{config: Default()}
 		for _, judge := range []func(*endpoint.Answer) (daemon.Token, error){s.ofLogin, s.ofOIDC} {
 			token, err := judge(answer)

@@ -152,7 +152,7 @@ func (s *Source) ofOIDC(answer *endpoint.Answer) (daemon.Token, error) {
 // token judges a 2xx answer: read takes the value, and the bounds of its life, from the member that holds them.
 func (s *Source) token(answer *endpoint.Answer, what, member string, read func(endpoint.Object, *endpoint.Life) (string, error)) (daemon.Token, error) {
 	life, token := answer.Life(), daemon.Token{}
-	inner, err := answer.Object.Object(member)
+	inner, err := answer.Inner(member)
 	if err == nil {
 		var value string
 		switch value, err = read(inner, life); {

@@ -219,6 +219,24 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+func TestHostileAnswers(t *testing.T) {
+	i := hostile.New(t, nil)
+	hostile.Test(t, i, source(t, config(t, i)), canary, jwt())
+}
+
+// A server that echoes names what it was sent, and is not repeated.
+func TestEchoOfTheJWT(t *testing.T) {
+	i := hostile.New(t, nil)
+	sent, _ := json.Marshal(jwt())
+	for _, body := range []string{`{"auth":{%[1]s:1,%[1]s:2}}`, `{%[1]s:1,%[1]s:2}`, `{"auth":%[1]s}`, `{"auth":{"client_token":5,%[1]s:%[1]s}}`} {
+		i.Answer(hostile.JSON(200, fmt.Sprintf(body, sent)))
+		_, err := source(t, config(t, i)).Token(t.Context())
+		if f := failure(t, err); f.Class != daemon.ClassMalformed || strings.Contains(fmt.Sprintf("%v %s %+v", err, f.Hint, err), jwt()[:40]) {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
 func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 	type c = vault.Config
 	for name, r := range map[string]struct {
