@@ -197,7 +197,7 @@ func TestSchema(t *testing.T) {
 func TestEveryOptionHasEveryOption(t *testing.T) {
 	s, have := schema(t), written(document(t, examples(t)[everyOption]))
 	want := names(s)
-	for _, kind := range []string{"sign", "kubernetes", "githubApp", "vault"} {
+	for _, kind := range []string{"sign", "kubernetes", "githubApp", "spiffe", "vault"} {
 		options := in(s, "properties", "tokens", "items", "properties", "source", "properties", kind)
 		if options == nil {
 			t.Fatalf("the schema has no source %s", kind)
