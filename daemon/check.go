@@ -82,14 +82,14 @@ func (c Check) text(t Token) error {
 	case !c.Visible && strings.Trim(value, b64token) != "":
 		return errors.New("the token holds a character outside RFC 6750's b64token; `expect: {characters: visible}` allows it")
 	case !strings.EqualFold(t.Type, "Bearer") && t.Type != "N_A":
-		return fmt.Errorf("the token type is %.40q: a sender-constrained token cannot be used from a file", t.Type)
+		return fmt.Errorf("the token type is %s: a sender-constrained token cannot be used from a file", known(t.Type))
 	}
 	return nil
 }
 
 func (c Check) claims(jwt claims.Claims) error {
 	if c.Issuer != "" && jwt.Issuer != c.Issuer {
-		return fmt.Errorf("the token's iss is %.200q, not %.200q", jwt.Issuer, c.Issuer)
+		return fmt.Errorf("the token's iss is not %.200q%s", c.Issuer, nearly(jwt.Issuer, c.Issuer))
 	}
 	for _, want := range c.Audience {
 		if !slices.Contains(jwt.Audience, want) {
@@ -97,6 +97,32 @@ func (c Check) claims(jwt claims.Claims) error {
 		}
 	}
 	return nil
+}
+
+// nearly says how got differs from want, where people err. It does not show got: a hostile issuer may have written what it
+// was sent, a secret, into the token.
+func nearly(got, want string) string {
+	switch {
+	case got == "":
+		return ": it has none"
+	case strings.TrimSuffix(got, "/") == strings.TrimSuffix(want, "/"):
+		return ": they differ by the final slash"
+	case strings.EqualFold(got, want):
+		return ": they differ by upper and lower case"
+	case strings.TrimPrefix(got, "http://") == strings.TrimPrefix(want, "https://"):
+		return ": it begins with http://"
+	}
+	return fmt.Sprintf(": it has %d bytes, which are not shown", len(got))
+}
+
+// known returns a type as it is said to people: like iss, one that nobody has registered may hold anything.
+func known(typ string) string {
+	for _, name := range []string{"DPoP", "PoP", "mac", "N_A"} {
+		if strings.EqualFold(typ, name) {
+			return name
+		}
+	}
+	return "not Bearer"
 }
 
 // provenExpiry returns when a token that was read from the disk expires: what its record says, but not later than its own

@@ -54,12 +54,20 @@ func TestCheck(t *testing.T) {
 		"a JWT whose exp has passed": {token: jwt(`{"exp":%d}`, now.Unix()), want: "exp passed"},
 		"a member twice":             {token: jwt(`{"exp":1,"exp":2}`), want: `"exp" appears twice`},
 		"issuer and audience":        {check: iss, token: jwt(`{"iss":"https://me","aud":["b","a","c"]}`)},
-		"another issuer":             {check: iss, token: jwt(`{"iss":"https://me/","aud":["a","b"]}`), want: `iss is "https://me/"`},
+		"another issuer":             {check: iss, token: jwt(`{"iss":"https://me/","aud":["a","b"]}`), want: `iss is not "https://me": they differ by the final slash`},
+		"no issuer":                  {check: iss, token: jwt(`{"aud":["a","b"]}`), want: "it has none"},
+		"an issuer of http":          {check: iss, token: jwt(`{"iss":"http://me"}`), want: "http://"},
+		"an issuer in capitals":      {check: iss, token: jwt(`{"iss":"HTTPS://ME"}`), want: "upper and lower case"},
+		"an issuer that tells":       {check: iss, token: jwt(`{"iss":"s3cret"}`), want: "it has 6 bytes, which are not shown"},
+		"a type that tells":          {token: with(func(t *daemon.Token) { t.Type = "s3cret" }), want: "the token type is not Bearer"},
+		"a member that tells, twice": {token: jwt(`{"s3cret":1,"s3cret":2}`), want: "a member appears twice"},
 		"an audience missing":        {check: iss, token: jwt(`{"iss":"https://me","aud":"a"}`), want: `does not name "b"`},
 		"expectations, but opaque":   {check: iss, token: good(), want: "not a JWT"},
 	} {
 		notices, err := c.check.Verify(c.token, now)
 		switch {
+		case err != nil && strings.Contains(err.Error(), "s3cret"):
+			t.Errorf("%s: the error tells: %v", name, err)
 		case c.want == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
 		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || daemon.ClassOf(err) != daemon.ClassMalformed):

@@ -22,9 +22,14 @@ type Member struct {
 // RepeatedError says that a JSON object has a member twice, so that two parsers can read it differently.
 type RepeatedError struct{ Name string }
 
-// Error names the member.
+// Error names the member if it is one that JOSE registers (RFC 7515 §4.1, RFC 7517 §4, RFC 7519 §4.1). Any other name may hold what a
+// hostile issuer was sent.
 func (e *RepeatedError) Error() string {
-	return fmt.Sprintf("the member %q appears twice", cut(e.Name))
+	switch e.Name {
+	case "alg", "typ", "cty", "kid", "crit", "kty", "use", "key_ops", "iss", "sub", "aud", "exp", "nbf", "iat", "jti":
+		return fmt.Sprintf("the member %q appears twice", e.Name)
+	}
+	return "a member appears twice"
 }
 
 // Members reads one JSON object (RFC 8259) and nothing behind it but white space. Names are exact: no folding of case,
