@@ -77,7 +77,8 @@ func (c *checker) collisions(tokens []Token) {
 	read := c.inputs(tokens)
 	for _, p := range all {
 		if by := read[p.absolute]; by != "" && !p.directory {
-			c.fail(p.path, "publish somewhere else", "%q is read by %s and would be lost", p.absolute, by)
+			c.fail(p.path, "publish somewhere else; to make one token of another, let a second renewd read the published one",
+				"%q is read by %s: whatever is in it would be lost", p.absolute, by)
 		}
 	}
 	for _, p := range all {

@@ -11,8 +11,8 @@ import (
 // LongestRetryAfter bounds how long an issuer's Retry-After is obeyed.
 const LongestRetryAfter = time.Hour
 
-// A longer life counts as this long, so that a new key or a revocation reaches every token within a day.
-const longest = 24 * time.Hour
+// LongestLife is how long a longer life counts, so that a new key or a revocation reaches every token within a day.
+const LongestLife = 24 * time.Hour
 
 // Readers cache a file for up to a minute and are promised a quarter of the life: below this they get less than a minute.
 const shortest = 4 * time.Minute
@@ -74,7 +74,7 @@ func (p Policy) Window(l Life) Window {
 		middle := l.Issued.Add(life / 2)
 		return Window{Start: middle, End: middle}
 	}
-	counted := min(life, longest)
+	counted := min(life, LongestLife)
 	start, end := part(counted, p.AtStart), part(counted, p.AtEnd)
 	width := max(0, end-start)
 
@@ -106,10 +106,15 @@ func (p Policy) Notices(l Life) []string {
 	if life < shortest {
 		notices = append(notices, "a life under 4 minutes is shorter than what readers cache: they are promised a quarter of it")
 	}
-	if w := p.Window(l); w.Short {
-		left := l.Issued.Add(life).Sub(w.End)
-		notices = append(notices, fmt.Sprintf("keep, outage and before do not fit into the life: an issuer outage of %v can be survived",
-			max(0, left-p.Promise(l)).Round(time.Second)))
+	w := p.Window(l)
+	left := l.Issued.Add(life).Sub(w.End)
+	if most := max(0, left-p.Promise(l)); w.Short && p.Outage > most {
+		notices = append(notices, fmt.Sprintf("outage: %v does not fit into a life of %v: at most, an issuer outage of %v can be survived",
+			p.Outage, life.Round(time.Second), most.Round(time.Second)))
+	}
+	if w.Short && p.Before > left {
+		notices = append(notices, fmt.Sprintf("before: %v does not fit into a life of %v: the refresh ends at the latest %v before expiry",
+			p.Before, life.Round(time.Second), left.Round(time.Second)))
 	}
 	return notices
 }
@@ -122,7 +127,7 @@ func (p Policy) Refresh(now time.Time, l Life, draw float64) time.Duration {
 	case l.Issued.After(now):
 		return p.Least()
 	case l.Unchanged && !l.Expires.IsZero():
-		return max(p.Least(), min(l.Expires.Sub(now), longest)/2)
+		return max(p.Least(), min(l.Expires.Sub(now), LongestLife)/2)
 	}
 	w := p.Window(l)
 	due := w.Start.Add(part(w.End.Sub(w.Start), draw))

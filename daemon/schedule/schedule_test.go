@@ -4,6 +4,7 @@
 package schedule_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -200,4 +201,31 @@ func FuzzBounds(f *testing.F) {
 			t.Fatalf("retry with Retry-After after %v", wait)
 		}
 	})
+}
+
+func TestNoticesNameWhatDoesNotFit(t *testing.T) {
+	const m, h = time.Minute, time.Hour
+	for _, c := range []struct {
+		name   string
+		policy schedule.Policy
+		life   schedule.Life
+		want   []string
+	}{
+		{"the default", schedule.Default(), life(h), nil},
+		{"an outage that fits", with(func(p *schedule.Policy) { p.Outage = 30 * m }), life(h), nil},
+		{"an outage that does not", with(func(p *schedule.Policy) { p.Outage = 59 * m }), life(h),
+			[]string{"outage: 59m0s does not fit into a life of 1h0m0s: at most, an issuer outage of 46m0s can be survived"}},
+		{"before that does not", with(func(p *schedule.Policy) { p.Before = 50 * m }), life(h),
+			[]string{"before: 50m0s does not fit into a life of 1h0m0s: the refresh ends at the latest 48m0s before expiry"}},
+		{"both", with(func(p *schedule.Policy) { p.Before, p.Outage = 2*h, 2*h }), life(h), []string{
+			"outage: 2h0m0s does not fit into a life of 1h0m0s: at most, an issuer outage of 46m0s can be survived",
+			"before: 2h0m0s does not fit into a life of 1h0m0s: the refresh ends at the latest 48m0s before expiry"}},
+		{"an interval makes it fit", with(func(p *schedule.Policy) { p.Before, p.Interval = 50*m, 5*m }), life(h), nil},
+		{"nobody said", schedule.Default(), schedule.Life{Issued: issued}, []string{"nobody said when the token expires: it is refreshed as if it lived 5m0s"}},
+		{"short", schedule.Default(), life(3 * m), []string{"a life under 4 minutes is shorter than what readers cache: they are promised a quarter of it"}},
+	} {
+		if got := c.policy.Notices(c.life); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
 }
