@@ -137,10 +137,12 @@ func TestPage(t *testing.T) {
 
 func allIsWell(t *testing.T, _ *Scene, b *Browser) {
 	for what, want := range map[string]string{
-		`document.querySelector("#verdict").textContent`: "All 3 tokens are fresh.",
-		row("orders", ".badge"):                          "fresh",
-		row("orders", ".source"):                         "source: sign",
-		row("billing", ".files"):                         "billing/token · 0640 · raw",
+		`document.querySelector("#verdict").textContent`:                            "All 3 tokens are fresh.",
+		row("orders", ".badge"):                                                     "fresh",
+		row("orders", ".source"):                                                    "source: sign",
+		row("billing", ".files"):                                                    "billing/token · 0640 · raw",
+		`document.querySelector("#policy").textContent`:                             "in forcewhat is built in",
+		`document.querySelector("#legend").textContent.replace(/\s+/g, " ").trim()`: "lived now refresh window next attempt failed attempt kept for readers",
 	} {
 		if got := value[string](t, b, what); !strings.HasSuffix(got, want) {
 			t.Errorf("%s: %q, want %q", what, got, want)

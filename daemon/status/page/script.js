@@ -50,7 +50,6 @@ function span(ms) {
   return `${Math.floor(s / size)} ${big}${rest ? ` ${rest} ${small}` : ""}`;
 }
 
-// when says a moment by its distance.
 function when(ms, t) {
   if (Math.abs(ms - t) < 1000) return "now";
   return ms > t ? `in ${span(ms - t)}` : `${span(t - ms)} ago`;
@@ -130,12 +129,10 @@ function drawTokens(time) {
   set($("count"), count);
 }
 
-// textOf is what the filter looks at.
 function textOf({ token, word }) {
   return [token.name, word, token.source, token.lastErrorClass, ...(token.files || []).map((f) => f.path)].join(" ").toLowerCase();
 }
 
-// announce says the tokens whose state changed.
 function announce(all) {
   const changes = all.filter((e) => words.has(e.token.name) && words.get(e.token.name) !== e.word);
   words.clear();
@@ -221,7 +218,6 @@ function drawRow(row, t, urgency, word, time) {
   fill(row.files, files, (text) => [make("li", "", text)]);
 }
 
-// drawTrack places everything on the life of the token.
 function drawTrack(row, t, time) {
   const from = at(t.issuedAt), to = at(t.expiresAt) || Math.max(at(t.windowEnd), at(t.nextAttempt) || 0);
   const start = at(t.windowStart), end = at(t.windowEnd), next = at(t.nextAttempt);
@@ -291,6 +287,7 @@ function fill(list, values, elements) {
 function drawFile(list, f, without, time) {
   const pairs = [["file", f.path || without]];
   if (f.generation) pairs.push(["generation", `${f.generation}${f.error ? ", not what is on disk" : ""}`]);
+  else if (!f.error) pairs.push(["in force", "what is built in"]);
   if (f.lastReload) pairs.push(["since", whole(at(f.lastReload))]);
   if (f.sha256) pairs.push(["SHA-256", `${f.sha256.slice(0, 12)}…`]);
   for (const o of f.overrides || []) pairs.push([`level of ${o.area}`, `${o.level} until ${clock(at(o.until))}, ${when(at(o.until), time)}`]);
