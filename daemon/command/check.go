@@ -9,6 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,8 +36,11 @@ func (a *app) check() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Validate the configuration, and what it points to",
-		Long: "Validate the configuration by the code that run uses, and look at the files, keys and directories that it names.\n" +
-			"Nothing is published.",
+		Long: "Validate the configuration by the code that run uses, and look at the log policy, files, keys and directories that it\n" +
+			"names. Nothing is published. All mistakes are said at once, with line and column.",
+		Example: "  renewd check -c config.yaml\n" +
+			"  renewd check -c config.yaml --fetch\n" +
+			"  renewd check -c config.yaml --jwks",
 		Args: cobra.NoArgs,
 	}
 	fetch := c.Flags().Bool("fetch", false, "also ask each source once, and check its token")
@@ -53,6 +60,7 @@ func (a *app) check() *cobra.Command {
 			fmt.Fprintln(a.stderr, w)
 		}
 		list := keep(conf.Config, noLog())
+		a.warnRelative(conf, list)
 		if err := clash(list); err != nil {
 			return err
 		}
@@ -88,6 +96,33 @@ func (a *app) check() *cobra.Command {
 		return a.print(fmt.Appendf(nil, "%s ok\n", plural(len(list), "token")))
 	}
 	return c
+}
+
+// warnRelative says which paths lead elsewhere for a daemon that is started elsewhere. Where configuration and working
+// directory are one, somebody tries something out.
+func (a *app) warnRelative(conf *loaded, list []*kept) {
+	here := absolute(".")
+	if conf.path == "" || filepath.Dir(absolute(conf.path)) == here {
+		return
+	}
+	paths := []string{conf.LogPolicy}
+	for _, k := range list {
+		paths = append(paths, k.inputs()...)
+		for _, p := range k.conf.Publish {
+			paths = append(paths, p.File+p.Directory) // one of them is empty
+		}
+	}
+	var relative []string
+	for _, path := range paths {
+		if path != "" && !filepath.IsAbs(path) && !slices.Contains(relative, strconv.Quote(path)) {
+			relative = append(relative, strconv.Quote(path))
+		}
+	}
+	if len(relative) == 0 {
+		return
+	}
+	fmt.Fprintf(a.stderr, "%s: warning: relative paths start at the working directory %q, not at the configuration: %s\n",
+		conf.path, here, strings.Join(relative[:min(len(relative), 5)], ", "))
 }
 
 // checkPolicy validates the log policy that the configuration leads to, as run would use it.

@@ -28,7 +28,11 @@ func clash(list []*kept) error {
 		for _, path := range k.inputs() {
 			by, lost := published[resolve(path)]
 			if lost && (back == nil || back.Rereads() != path) {
-				return &exit{code: exitConfig, err: fmt.Errorf("token %s is published to %q, which the source of %s reads: it would be lost", by, path, k.Name)}
+				return &exit{
+					code: exitConfig,
+					err:  fmt.Errorf("token %s is published to %q, which the source of %s reads: whatever is in it would be lost", by, path, k.Name),
+					help: "publish somewhere else; to make one token of another, let a second renewd read the published one",
+				}
 			}
 		}
 	}

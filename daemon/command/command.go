@@ -116,13 +116,31 @@ func (a *app) root() *cobra.Command {
 			"Applications only read the file. Start with `renewd demo`.",
 		SilenceUsage: true, SilenceErrors: true, SuggestionsMinimumDistance: 2,
 		PersistentPreRunE: fromEnvironment,
-		Args:              knownCommand,
-		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
+		Example: "  renewd demo\n" +
+			"  renewd run --sign-key key.pem --ttl 30m --out ./token\n" +
+			"  renewd run -c config.yaml",
+		Args: knownCommand,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.run(), a.once(), a.demo(), a.check(), a.logPolicy(), a.status(), a.wait(), a.healthcheck(), a.refresh(), a.plan(), a.simulate(),
-		a.schema(), a.version())
+	root.SetUsageFunc(a.usage)
+	root.AddGroup(groups()...)
+	root.SetHelpCommandGroupID("about")
+	root.SetCompletionCommandGroupID("about")
+	for group, list := range map[string][]*cobra.Command{
+		"keep":    {a.run(), a.once(), a.demo()},
+		"look":    {a.status(), a.wait(), a.healthcheck()},
+		"tell":    {a.refresh(), a.logPolicy()},
+		"prepare": {a.check(), a.plan(), a.simulate(), a.schema()},
+		"about":   {a.version()},
+	} {
+		for _, c := range list {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	a.complete(root)
 	return root
 }
 

@@ -37,7 +37,7 @@ func (a *app) demo() *cobra.Command {
 		Use:   "demo",
 		Short: "See it work: a throw-away key, one-minute tokens, no configuration",
 		Long: "Sign one-minute tokens with a throw-away key and keep them fresh in ./" + demoDir + "/.\n\n" +
-			"The directory is made if it is missing, and what is in it is used: edit its files while the demo runs.",
+			"The directory is made if it is missing, and what is in it is used: edit its files while the demo runs. Ctrl-C ends it.",
 		Args: cobra.NoArgs,
 	}
 	var flags logFlags

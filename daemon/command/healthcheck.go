@@ -6,6 +6,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,15 +18,20 @@ func (a *app) healthcheck() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "healthcheck",
 		Short: "Probe, for images without a shell",
-		Long: "Probe, for images without a shell: exits 0 if all is well, 1 if not.\n\n" +
-			"--ready and --startup look at the files and the clock and need no daemon; --live asks the daemon.",
+		Long: "Probe, for images without a shell: exits 0 if all is well, 1 if not, and then says why.\n\n" +
+			"--ready and --startup look at the files and the clock and need no daemon; --live asks the daemon, through its listener\n" +
+			"or its admin socket.",
+		Example: "  renewd healthcheck -c config.yaml\n" +
+			"  renewd healthcheck -c config.yaml --live\n" +
+			"  renewd healthcheck --sign-key key.pem --out ./token",
 		Args: cobra.NoArgs,
 	}
-	readyFlag := c.Flags().Bool("ready", false, "every token is published and alive (default)")
+	readyFlag := c.Flags().Bool("ready", false, "every token is published and has not expired (default)")
 	startup := c.Flags().Bool("startup", false, "every token has been published")
-	live := c.Flags().Bool("live", false, "the daemon's loops go on")
+	live := c.Flags().Bool("live", false, "the daemon's loops go on, whatever the tokens are like")
 	c.MarkFlagsMutuallyExclusive("ready", "startup", "live")
 	name := c.Flags().String("token", "", "only the token of this `name`")
+	propose(c, "token", a.completeToken)
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		_ = readyFlag // it names the default
@@ -43,7 +49,10 @@ func (a *app) healthcheck() *cobra.Command {
 			}
 			return nil
 		}
-		list, err := named(keep(conf.Config, noLog()), *name)
+		list := keep(conf.Config, noLog())
+		if *name != "" {
+			list, err = named(list, *name)
+		}
 		if err != nil {
 			return err
 		}
@@ -59,15 +68,22 @@ func (a *app) healthcheck() *cobra.Command {
 	return c
 }
 
-// named returns the token of that name, or all.
-func named(list []*kept, name string) ([]*kept, error) {
-	if name == "" {
+// named returns the tokens of these names in the order of the names, or all.
+func named(list []*kept, names ...string) ([]*kept, error) {
+	if len(names) == 0 {
 		return list, nil
 	}
-	for _, k := range list {
-		if k.Name == name {
-			return []*kept{k}, nil
+	found := make([]*kept, 0, len(names))
+	for _, name := range names {
+		i := slices.IndexFunc(list, func(k *kept) bool { return k.Name == name })
+		if i < 0 {
+			return nil, unknownToken(name)
 		}
+		found = append(found, list[i])
 	}
-	return nil, &exit{code: exitUsage, err: fmt.Errorf("no token is named %.64q", name)}
+	return found, nil
+}
+
+func unknownToken(name string) error {
+	return &exit{code: exitUsage, err: fmt.Errorf("no token is named %.64q", name), help: "`renewd status` lists them"}
 }

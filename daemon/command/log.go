@@ -53,7 +53,7 @@ type logFlags struct {
 
 func (l *logFlags) add(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&l.level, "log-level", "", "top `level` of the log; outranks the policy's")
+	f.StringVar(&l.level, "log-level", "", "top `level` of the log: DEBUG, INFO, WARNING, ERROR, CRITICAL or OFF; outranks the policy's")
 	f.StringVar(&l.path, "log-policy", "", "log policy `file`; outranks logPolicy (default log-policy.yaml beside the configuration, if there is one)")
 	f.BoolVar(&l.required, "log-policy-required", false, "exit with 78 if the log policy cannot be used at start")
 	f.DurationVar(&l.poll, "log-policy-poll", 10*time.Second, "how often the log policy is read without an event, 1s to 5m")

@@ -4,13 +4,13 @@
 package command
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/renewd/renewd/daemon/status"
 	"github.com/renewd/renewd/watcher/logpolicy"
@@ -20,8 +20,10 @@ func (a *app) logPolicy() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log-policy",
 		Short: "Check, compare, explain and override the log policy",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Long: "Check, compare and explain log policies, and give an area of a running daemon another level for a while. A log policy says\n" +
+			"what is logged, in which form and where to; a running daemon obeys it as soon as it changes.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(a.policyCheck(), a.policyDiff(), a.policyExplain(), a.policySet())
 	return c
@@ -46,14 +48,18 @@ func (a *app) policyCheck() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Validate a log policy by the code that a reload uses",
-		Args:  cobra.ExactArgs(1),
+		Long: "Validate a log policy by the code that a reload uses. All mistakes are said at once, with line and column; then the exit\n" +
+			"code is 78.",
+		Example:           "  renewd log-policy check log-policy.yaml\n  renewd log-policy check log-policy.yaml --format json --env",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completePolicies(1),
 	}
 	env := c.Flags().Bool("env", false, "also look at the directories and files that it names; nothing is created")
-	format := c.Flags().String("format", "text", "text or json")
+	format := choiceFlag(c, pflag.Flag{Name: "format", DefValue: "text"}, "text", "json")
 	c.Flags().StringVarP(&a.from.path, "config", "c", "", "configuration `file`, which makes the tokens' names known")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if *format != "text" && *format != "json" {
-			return &exit{code: exitUsage, err: fmt.Errorf("--format: %.40q is neither text nor json", *format)}
+		if err := format.check(); err != nil {
+			return err
 		}
 		s, err := a.offline(c)
 		if err != nil {
@@ -66,7 +72,7 @@ func (a *app) policyCheck() *cobra.Command {
 		found := s.Check(args[0], data, *env)
 		bad := found != nil && len(found.Problems) > 0
 		switch {
-		case *format == "json":
+		case format.json():
 			if err := a.printMistakes(found); err != nil || !bad {
 				return err
 			}
@@ -97,19 +103,18 @@ func (a *app) printMistakes(found *logpolicy.Rejected) error {
 			list = append(list, mistake{p.Line, p.Column, p.Code, p.Text, p.Help, p.Warning})
 		}
 	}
-	text, err := json.MarshalIndent(list, "", "  ")
-	if err != nil {
-		return &exit{code: exitOther, err: err}
-	}
-	return a.print(append(text, '\n'))
+	return a.printJSON(list)
 }
 
 func (a *app) policyDiff() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff OLD NEW",
 		Short: "Show what a reload from one log policy to another would change",
-		Long:  "Show what a reload from one log policy to another would change, one change a line. It exits 0 if nothing would, 1 if something would.",
-		Args:  cobra.ExactArgs(2),
+		Long: "Show what a reload from one log policy to another would change, one change a line. It exits 0 if nothing would, 1 if\n" +
+			"something would.",
+		Example:           "  renewd log-policy diff old.yaml new.yaml",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completePolicies(2),
 	}
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		var texts [2][]byte
@@ -139,8 +144,11 @@ func (a *app) policyExplain() *cobra.Command {
 		Use:   "explain [AREA]",
 		Short: "Show which line of which layer decides an area's level",
 		Long: "Show which line of which layer decides an area's level, the layers that it beats, and where its lines go.\n\n" +
-			"It asks the running daemon, or with --file works on a file alone.",
-		Args: cobra.MaximumNArgs(1),
+			"It asks the running daemon through its admin socket, or with --file works on a file alone.",
+		Example: "  renewd log-policy explain token.orders -c config.yaml\n" +
+			"  renewd log-policy explain token --file log-policy.yaml",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeArea,
 	}
 	file := c.Flags().String("file", "", "explain this log policy `file`, without a daemon")
 	a.flags(c)
@@ -190,8 +198,12 @@ func (a *app) policySet() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "set AREA=LEVEL",
 		Short: "Give an area another level for a while, in a running daemon",
-		Long:  "Give an area another level for a while, in a running daemon. It ends by itself, and with the process; root is the top level.",
-		Args:  cobra.ExactArgs(1),
+		Long: "Give an area another level for a while, in a running daemon, through its admin socket. It ends by itself, and with the\n" +
+			"process. The areas are those of the log policy; root is the top level.",
+		Example: "  renewd log-policy set token=DEBUG --for 15m -c config.yaml\n" +
+			"  renewd log-policy set token --for 0s -c config.yaml",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeLevel,
 	}
 	duration := c.Flags().Duration("for", 0, "how long, 1s to 24h; 0s ends it now")
 	if err := c.MarkFlagRequired("for"); err != nil {

@@ -20,11 +20,13 @@ func (a *app) once() *cobra.Command {
 		Long: "Publish every token once and exit.\n\n" +
 			"A good token that is published already is adopted and no issuer is asked. The exit code is 0 only after every token\n" +
 			"was read back from the disk; of several failures it is the first of 78, 77, 73, 69, 1.",
+		Example: "  renewd once -c config.yaml --timeout 2m\n" +
+			"  renewd once --sign-key key.pem --ttl 30m --out ./token",
 		Args: cobra.NoArgs,
 	}
 	timeout := c.Flags().Duration("timeout", time.Minute, "give up after this `duration`, 0 for never; until then failed attempts are repeated")
 	force := c.Flags().Bool("force", false, "ask the sources even if good tokens are published")
-	level := c.Flags().String("log-level", "ERROR", "DEBUG, INFO, WARNING, ERROR, CRITICAL or OFF")
+	level := c.Flags().String("log-level", "ERROR", "top `level` of the log: DEBUG, INFO, WARNING, ERROR, CRITICAL or OFF")
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		log, err := a.newLogging(&logFlags{level: *level})

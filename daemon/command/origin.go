@@ -34,21 +34,27 @@ type origin struct {
 // flags adds the flags that all commands with a configuration have.
 func (a *app) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVarP(&a.from.path, "config", "c", "", "configuration `file` (default "+defaultPath+", if there is one)")
-	f.StringVar(&a.from.listen, "listen", "", "`address` of health, metrics and status; outranks status.listen")
+	f.StringVarP(&a.from.path, "config", "c", "", "configuration `file`; relative paths in it start at the working directory (default "+defaultPath+", if there is one)")
+	f.StringVar(&a.from.listen, "listen", "", "`address` of health, metrics and status, such as 127.0.0.1:9736; outranks status.listen")
 	f.StringVar(&a.from.socket, "socket", "", "`path` of the admin socket; outranks status.socket")
 	addSingle(f)
-	if !takesFlags(c.Name()) {
-		for _, k := range allFlags() {
+	for _, k := range allFlags() {
+		if !takesFlag(c.Name(), k) {
 			_ = f.MarkHidden(k.flag) // it was added above
 		}
 	}
+	if !slices.Contains([]string{"run", "status", "healthcheck", "refresh", "explain", "set"}, c.Name()) {
+		_, _ = f.MarkHidden("listen"), f.MarkHidden("socket") // nobody is served or asked
+	}
 }
 
-// takesFlags reports whether a command is of use with one token by flags. Others take them too, since they are also
-// variables, but do not list them.
-func takesFlags(name string) bool {
-	return slices.Contains([]string{"run", "once", "check", "plan", "healthcheck"}, name)
+// takesFlag reports whether a flag of a single token is of use to a command. Others take it too, since it is also a variable,
+// but do not list it.
+func takesFlag(name string, k flagKey) bool {
+	if name == "simulate" {
+		return slices.Contains(refreshFlags, k)
+	}
+	return slices.Contains([]string{"run", "once", "check", "plan", "wait", "healthcheck"}, name)
 }
 
 // loaded is a configuration and where it came from.
@@ -73,7 +79,7 @@ func (a *app) load(c *cobra.Command) (*loaded, error) {
 	conf, err := a.parse(name, text)
 	if err != nil {
 		if name == flagsName {
-			err = one.explain(err)
+			return nil, &exit{code: exitUsage, err: one.explain(err)} // as for every other flag with a wrong value
 		}
 		return nil, &exit{code: exitConfig, err: err}
 	}

@@ -6,53 +6,92 @@ package command
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
-	"io"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/renewd/renewd/daemon"
+	"github.com/renewd/renewd/daemon/config/strict"
 	"github.com/renewd/renewd/daemon/schedule"
 )
 
 func (a *app) plan() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "plan [TOKEN]",
-		Short: "Print the timetable that the configuration gives",
-		Long: "Print when a token is refreshed, what happens when that fails, and what outage of the issuer is survived.\n\n" +
-			"The lifetime is that of the source's configuration, else of the published token, else refresh.defaultTTL.",
-		Args: cobra.MaximumNArgs(1),
+		Use:   "plan [TOKEN...]",
+		Short: "Draw when each token is refreshed, and say what outage that survives",
+		Long: "Draw the life of each token, or of those that are named: when it is refreshed, when renewd tries again if that fails,\n" +
+			"until when readers keep what they are promised, and what outage of the issuer is survived. It asks nobody, and works\n" +
+			"without a daemon; the numbers come from the code that `renewd run` follows.\n\n" +
+			"The lifetime is that of --life, else of the source's configuration, else of the published token, else refresh.defaultTTL.\n" +
+			"With -o json all times are seconds after the issue of the token.",
+		Example: "  renewd plan -c config.yaml\n" +
+			"  renewd plan -c config.yaml orders --life 10m\n" +
+			"  renewd plan --sign-key key.pem --ttl 30m --out ./token --refresh-at 80%",
+		ValidArgsFunction: a.completeTokens,
 	}
-	life := c.Flags().Duration("life", 0, "plan for tokens with this `lifetime`")
+	var life time.Duration
+	c.Flags().Var((*longDuration)(&life), "life", "plan for tokens with this `lifetime`, such as 10m or 30d")
+	output := outputFlag(c, "text")
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := output.check(); err != nil {
+			return err
+		}
+		if life < 0 || life > longestLife || life == 0 && given(c.Flags().Lookup("life")) {
+			return &exit{code: exitUsage, err: fmt.Errorf("--life: %v is not within 1ns and 3650d", life)}
+		}
 		conf, err := a.load(c)
 		if err != nil {
 			return err
 		}
-		if *life < 0 {
-			return &exit{code: exitUsage, err: fmt.Errorf("--life: %v is negative", *life)}
-		}
-		name := ""
-		if len(args) == 1 {
-			name = args[0]
-		}
-		list, err := named(keep(conf.Config, noLog()), name)
+		list, err := named(keep(conf.Config, noLog()), args...)
 		if err != nil {
 			return err
 		}
+		plans := make([]timetable, 0, len(list))
+		for _, k := range list {
+			plans = append(plans, k.timetable(life))
+		}
+		if output.json() {
+			return a.printJSON(map[string]any{"tokens": plans})
+		}
 		var out bytes.Buffer
-		for i, k := range list {
+		for i, t := range plans {
 			if i > 0 {
-				fmt.Fprintln(&out)
+				out.WriteByte('\n')
 			}
-			k.timetable(&out, *life)
+			t.draw(&out, screenOf(a.stdout))
 		}
 		return a.print(out.Bytes())
 	}
 	return c
+}
+
+// longestLife bounds --life: ten years, as for the ttl of a configuration.
+const longestLife = 3650 * 24 * time.Hour
+
+// longDuration is a flag that takes days, as durations of the configuration do.
+type longDuration time.Duration
+
+func (d *longDuration) String() string { return strict.FormatDuration(time.Duration(*d)) }
+
+func (d *longDuration) Type() string { return "duration" }
+
+func (d *longDuration) Set(text string) error {
+	parsed, err := strict.ParseDuration(text)
+	*d = longDuration(parsed)
+	return err
+}
+
+// printJSON writes a result as JSON.
+func (a *app) printJSON(v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return &exit{code: exitOther, err: err}
+	}
+	return a.print(append(text, '\n'))
 }
 
 // lifetime is implemented by a source that decides how long its tokens live.
@@ -76,61 +115,4 @@ func (k *kept) life(asked time.Duration) (schedule.Life, string) {
 		return lives(r.ExpiresAt.Sub(r.IssuedAt)), "of the published token"
 	}
 	return schedule.Life{Issued: start}, "assumed: nobody said"
-}
-
-// timetable prints the plan of one token.
-func (k *kept) timetable(out io.Writer, asked time.Duration) {
-	l, origin := k.life(asked)
-	span, _ := k.Policy.Span(l)
-	w, promise := k.Policy.Window(l), k.Policy.Promise(l)
-	end := l.Issued.Add(span)
-	var lines []moment
-	line := func(at time.Time, text string, args ...any) {
-		lines = append(lines, moment{at, fmt.Sprintf(text, args...)})
-	}
-	fmt.Fprintf(out, "%s: a life of %v (%s)\n", k.Name, span.Round(time.Second), origin)
-	line(l.Issued, "issued")
-	first := l
-	first.First = true
-	if f := k.Policy.Window(first); f.Start.Before(w.Start) {
-		line(f.Start, "from here on, if it is the first token after a start")
-	}
-	line(w.Start, "refreshed at a random moment from here")
-	line(w.End, "to here")
-	k.retries(line, l, w.End, end)
-	line(end.Add(-promise), "until here readers have the %v that they are promised", promise.Round(time.Second))
-	line(end, "expires")
-	slices.SortStableFunc(lines, func(a, b moment) int { return a.at.Compare(b.at) })
-	for _, m := range lines {
-		fmt.Fprintf(out, "  %10s  %s\n", "+"+m.at.Sub(l.Issued).Round(time.Second).String(), m.text)
-	}
-	fmt.Fprintf(out, "  An outage of the issuer of %v is survived without breaking that promise, and of %v before the token expires.\n",
-		max(0, end.Add(-promise).Sub(w.End)).Round(time.Second), end.Sub(w.End).Round(time.Second))
-	for _, notice := range k.Policy.Notices(l) {
-		fmt.Fprintf(out, "  note: %s\n", notice)
-	}
-}
-
-// moment is one line of a timetable.
-type moment struct {
-	at   time.Time
-	text string
-}
-
-// retries prints the first attempts after a failure at the last moment, at their middle, and counts the others.
-func (k *kept) retries(line func(time.Time, string, ...any), l schedule.Life, at, end time.Time) {
-	const shown, most = 3, 10000
-	n := 0
-	for ; n < most; n++ {
-		at = at.Add(k.Policy.Retry(at, l, schedule.Failing{Count: n + 1}, 0.5))
-		if !at.Before(end) {
-			break
-		}
-		if n < shown {
-			line(at, "if the issuer fails: again at about here")
-		}
-	}
-	if n > shown {
-		line(end, "and %d times more until it expires", n-shown)
-	}
 }

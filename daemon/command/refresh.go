@@ -18,8 +18,11 @@ func (a *app) refresh() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "refresh [TOKEN]",
 		Short: "Ask a running daemon to refresh now",
-		Long:  "Ask a running daemon to refresh one token or all now, through its admin socket.",
-		Args:  cobra.MaximumNArgs(1),
+		Long: "Ask a running daemon to refresh one token or all now, through its admin socket. It does not wait for the attempt:\n" +
+			"`renewd status` shows what came of it. SIGUSR1 does the same for all tokens.",
+		Example:           "  renewd refresh -c config.yaml\n  renewd refresh -c config.yaml orders",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeToken,
 	}
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -19,7 +19,12 @@ func (a *app) run() *cobra.Command {
 		Use:   "run",
 		Short: "Keep tokens fresh until told to stop",
 		Long: "Keep tokens fresh until told to stop.\n\n" +
-			"SIGTERM and SIGINT end it, SIGUSR1 refreshes all tokens now, SIGHUP looks at the configuration now.",
+			"The configuration, the log policy and all files that they name are watched: what changes is obeyed, and what is wrong is\n" +
+			"reported while the last good one stays in force.\n\n" +
+			"SIGTERM and SIGINT end it, after shutdown.keepFor or at once if they come twice; SIGUSR1 refreshes all tokens now; SIGHUP\n" +
+			"looks at configuration, log policy and watched files now.",
+		Example: "  renewd run -c config.yaml\n" +
+			"  renewd run --sign-key key.pem --ttl 30m --out ./token --refresh-at 80%",
 		Args: cobra.NoArgs,
 	}
 	var flags logFlags

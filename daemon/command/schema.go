@@ -16,12 +16,14 @@ func (a *app) schema() *cobra.Command {
 		Use:   "schema",
 		Short: "Print a JSON Schema",
 		Long:  "Print a JSON Schema (draft 2020-12), for editors and for checks before anything runs.",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Example: "  renewd schema config > renewd.schema.json\n" +
+			"  renewd schema log-policy > log-policy.schema.json",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(&cobra.Command{
 		Use:   "config",
-		Short: "Of the configuration",
+		Short: "Print the JSON Schema of the configuration",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			text, err := loader().Schema()
@@ -33,7 +35,7 @@ func (a *app) schema() *cobra.Command {
 	})
 	c.AddCommand(&cobra.Command{
 		Use:   "log-policy",
-		Short: "Of the log policy",
+		Short: "Print the JSON Schema of the log policy",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			text, err := json.MarshalIndent(logpolicy.Schema(), "", "  ")

@@ -36,19 +36,20 @@ func (a *app) simulate() *cobra.Command {
 			"Without a configuration the default schedule and one-hour tokens are simulated. Peaks are of single seconds.\n" +
 			"An outage at `any` moment is one at each of twelve moments spread over a life: peaks and recovery are the worst of\n" +
 			"them, the time without a token is their mean.",
-		Example: "  renewd simulate --pods 100000 --life 1h\n" +
-			"  renewd simulate -c config.yaml orders --outage-at 5h+30m --capacity 140\n" +
-			"  renewd simulate --refresh-at 50%-80% --recommend 20m",
-		Args: cobra.MaximumNArgs(1),
+		Example: "  renewd simulate --pods 10000 --life 1h\n" +
+			"  renewd simulate -c config.yaml orders --pods 10000 --outage-at 5h+30m --capacity 14\n" +
+			"  renewd simulate --pods 1000 --refresh-at 50%-80% --recommend 20m",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeToken,
 	}
 	s := &simulation{}
 	f := c.Flags()
 	f.IntVar(&s.fleet.Pods, "pods", 100_000, "`number` of pods")
-	f.DurationVar(&s.fleet.Life, "life", 0, "`lifetime` of a token (default: as for plan; 1h without a configuration)")
+	f.Var((*longDuration)(&s.fleet.Life), "life", "`lifetime` of a token (default: as for plan; 1h without a configuration)")
 	f.DurationVar(&s.fleet.Wave, "wave", time.Minute, "the pods start within this `time`")
 	f.StringSliceVar(&s.outages, "outage-at", []string{"any+10m"}, "outage of the issuer, `START+DURATION`; START may be any; none for no outage")
-	f.Float64Var(&s.fleet.Capacity, "capacity", 0, "requests a second that the issuer serves; 0: all")
-	hours := f.Float64("hours", 0, "length of the simulation (default: long enough)")
+	f.Float64Var(&s.fleet.Capacity, "capacity", 0, "requests a second that the issuer serves, a `rate`; 0: all")
+	hours := f.Float64("hours", 0, "length of the simulation in `hours` (default: long enough)")
 	f.Uint64Var(&s.fleet.Seed, "seed", 1, "`number` that all chance comes from")
 	f.StringVar(&s.csv, "csv", "", "write the load of each second to this `file`")
 	f.DurationVar(&s.recommend, "recommend", 0, "find the window that survives an `outage` at the smallest load")

@@ -15,8 +15,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/renewd/renewd/daemon/simulate"
 )
 
@@ -29,7 +27,7 @@ func writeResults(out io.Writer, results []simulate.Result, f simulate.Fleet) er
 			if perSecond == 0 {
 				return "-"
 			}
-			return fmt.Sprintf("%.*fx %.0f/s", digits(perSecond/f.Ideal()), perSecond/f.Ideal(), perSecond)
+			return fmt.Sprintf("%.*fx %.*f/s", digits(perSecond/f.Ideal()), perSecond/f.Ideal(), digits(perSecond), perSecond)
 		}
 		recovery := r.Recovery.String()
 		switch {
@@ -38,7 +36,7 @@ func writeResults(out io.Writer, results []simulate.Result, f simulate.Fleet) er
 		case !r.Recovered:
 			recovery = "never"
 		}
-		fmt.Fprintf(w, "%s\t%.2fx %.0f/s\t%s\t%s\t%s\t%.*f s/pod\t%s\n", r.Rule, r.Mean/f.Ideal(), r.Mean,
+		fmt.Fprintf(w, "%s\t%.2fx %.*f/s\t%s\t%s\t%s\t%.*f s/pod\t%s\n", r.Rule, r.Mean/f.Ideal(), digits(r.Mean), r.Mean,
 			load(r.SteadyPeak), load(r.OutagePeak), load(r.AfterPeak), digits(r.Without), r.Without, recovery)
 	}
 	if err := w.Flush(); err != nil {
@@ -69,7 +67,7 @@ const chartWidth = 72
 // time, on a logarithmic scale that is the same for all.
 func writeChart(out io.Writer, results []simulate.Result, f simulate.Fleet) {
 	steps := []rune(" .:-=+*#@")
-	if isTerminal(out) {
+	if s := screenOf(out); s.terminal && s.unicode {
 		steps = []rune(" ▁▂▃▄▅▆▇█")
 	}
 	before, outage := f.Life, time.Duration(0)
@@ -130,16 +128,6 @@ func step(load, most float64, steps int) int {
 		return 1
 	}
 	return 1 + int(math.Round(float64(steps-2)*math.Log(load)/math.Log(most)))
-}
-
-// isTerminal reports whether somebody looks at what is written.
-func isTerminal(out io.Writer) bool {
-	file, ok := out.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
-	return err == nil
 }
 
 // writeLoads writes the load of each second: one column for each rule.

@@ -4,6 +4,7 @@
 package command
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,29 +39,30 @@ var (
 	}
 	optionFlags = map[string][]flagKey{
 		"sign": {
-			{"algorithm", "algorithm", "JWS algorithm of --sign-key (default ES256) or --reissue-key (default HS256)"},
-			{"key-id", "keyID", "kid of the signed token: auto, none or a text"},
+			{"algorithm", "algorithm", "JWS `algorithm` of --sign-key (default ES256) or --reissue-key (default HS256)"},
+			{"key-id", "keyID", "`kid` of the signed token: auto, none or a text"},
 			{"claims", "claims", "claims of the signed token, a JSON `object`"},
-			{"ttl", "ttl", "life of the signed token, such as 30m"},
+			{"ttl", "ttl", "`life` of the signed token, such as 30m"},
 		},
 		"reissue": {
 			{"algorithm", "algorithm", ""},
-			{"seed-file", "seedFile", "the first token to re-issue, as long as none is published"},
-			{"extend", "extend", "by how much a re-issued token lives longer, such as 30m"},
+			{"seed-file", "seedFile", "`file` with the first token to re-issue, as long as none is published"},
+			{"extend", "extend", "`life` of a re-issued token, from now on, such as 30m"},
 		},
 		"file": {},
 	}
 	refreshFlags = []flagKey{
-		{"refresh-at", "at", "refresh window as a share of the life: 80% or 70%-80%"},
-		{"refresh-before", "before", "refresh at the latest this long before expiry"},
-		{"refresh-interval", "interval", "refresh at least this often"},
-		{"keep", "keep", "how much life readers are promised"},
-		{"outage", "outage", "how long an outage of the issuer must be survived"},
+		{"refresh-at", "at", "refresh `window` as a share of the life: 80% or 70%-80%"},
+		{"refresh-before", "before", "refresh at the latest this `long` before expiry"},
+		{"refresh-interval", "interval", "never wait longer than this `time`, such as 10m"},
+		{"keep", "keep", "how much `life` readers are promised, such as 2m"},
+		{"spread", "spread", "`true` or false: whether the first refresh after a start is drawn from nearly the whole life (default true)"},
+		{"outage", "outage", "an `outage` of the issuer to survive, such as 10m: the window moves earlier if it must"},
 	}
 	publishFlags = []flagKey{
 		{"out", "file", "publish the token to this `file`"},
-		{"format", "format", "raw, json, header or execcredential"},
-		{"mode", "mode", "mode of the file, such as 0644"},
+		{"format", "format", "`form` of the file: raw, json, header or execcredential (default raw)"},
+		{"mode", "mode", "`mode` of the file, such as 0644 (default 0600)"},
 	}
 )
 
@@ -78,7 +80,7 @@ func allFlags() []flagKey {
 
 func addSingle(f *pflag.FlagSet) {
 	for _, k := range allFlags() {
-		f.String(k.flag, "", "one token without a configuration: "+k.usage)
+		f.String(k.flag, "", k.usage)
 	}
 }
 
@@ -127,9 +129,16 @@ func (s *single) document() ([]byte, error) {
 		return nil, err
 	}
 	s.line("", "    refresh:")
-	s.line("", "      spread: true")
 	for _, k := range refreshFlags {
-		s.value("      ", k)
+		if k.flag != "spread" {
+			s.value("      ", k)
+			continue
+		}
+		spread := cmp.Or(s.get("spread"), "true")
+		if spread != "true" && spread != "false" {
+			return nil, &exit{code: exitUsage, err: fmt.Errorf("--spread: %.40q is neither true nor false", spread)}
+		}
+		s.line("spread", "      spread: "+spread)
 	}
 	s.line("", "    publish:")
 	s.value("      - ", publishFlags[0])

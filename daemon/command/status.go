@@ -6,12 +6,10 @@ package command
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
-	"text/tabwriter"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,43 +20,82 @@ import (
 
 func (a *app) status() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "status",
-		Short: "Show how each token is",
-		Long: "Show how each token is: valid until when, next attempt, last error, file and mode.\n\n" +
-			"It asks the running daemon and, where none answers, looks at the files alone.",
-		Args: cobra.NoArgs,
+		Use:   "status [TOKEN...]",
+		Short: "Show how each token is: validity, next attempt, last error and its remedy",
+		Long: "Show how each token is, or those that are named: valid until when, next attempt, last error and what to do about it,\n" +
+			"file and mode. Those in trouble come first, then those that expire first.\n\n" +
+			"It asks the running daemon and, where none answers, says so and looks at the files alone. A terminal is shown colors,\n" +
+			"unless NO_COLOR is set. With --watch it goes on until Ctrl-C: a terminal is drawn anew, anywhere else a row is added for\n" +
+			"each token that changed, and with -o json a whole report on one line.\n\n" +
+			"The exit code is 0 whatever the tokens are like (`renewd healthcheck` probes them), and also when Ctrl-C ends --watch;\n" +
+			"1 if what answers is no daemon, 64 for a token that there is not, 78 if no daemon answers and the configuration is wrong.",
+		Example: "  renewd status -c config.yaml\n" +
+			"  renewd status -c config.yaml --watch\n" +
+			"  renewd status -c config.yaml -o json",
+		ValidArgsFunction: a.completeTokens,
 	}
-	output := c.Flags().StringP("output", "o", "table", "table or json")
+	output := outputFlag(c, "table")
+	watch := c.Flags().BoolP("watch", "w", false, "go on, and show what changes")
+	interval := c.Flags().Duration("interval", 2*time.Second, "how often --watch looks, 200ms to 1h")
 	a.flags(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if *output != "table" && *output != "json" {
-			return &exit{code: exitUsage, err: fmt.Errorf("--output: %.40q is neither table nor json", *output)}
+	c.RunE = func(c *cobra.Command, names []string) error {
+		if err := output.check(); err != nil {
+			return err
 		}
-		conf, bad := a.load(c)
-		client := a.askable(conf)
-		report, err := client.Status(c.Context())
-		if err != nil && bad != nil {
-			return bad
+		if *interval < 200*time.Millisecond || *interval > time.Hour {
+			return &exit{code: exitUsage, err: fmt.Errorf("--interval: %v is not within 200ms and 1h", *interval)}
 		}
+		look := func(ctx context.Context) (snapshot, error) { return a.snapshot(ctx, c, names) }
+		if *watch {
+			return a.watchStatus(c.Context(), look, watching{json: output.json(), every: *interval})
+		}
+		shot, err := look(c.Context())
 		if err != nil {
-			if client != (status.Client{}) && !errors.Is(err, status.ErrNoDaemon) {
-				return &exit{code: exitOther, err: err}
-			}
-			fmt.Fprintln(a.stderr, "no daemon answers: this is what the files say")
-			report = fromFiles(conf)
+			return err
 		}
-		if *output == "json" {
-			text, err := json.MarshalIndent(report, "", "  ")
-			if err != nil {
-				return &exit{code: exitOther, err: err}
-			}
-			return a.print(append(text, '\n'))
+		if shot.why != "" {
+			fmt.Fprintln(a.stderr, shot.why)
+		}
+		if output.json() {
+			return a.printJSON(shot.Report)
 		}
 		var out bytes.Buffer
-		writeTable(&out, report)
+		writeReport(&out, shot.Report, screenOf(a.stdout))
 		return a.print(out.Bytes())
 	}
 	return c
+}
+
+// snapshot is a report, and why it is not that of a daemon.
+type snapshot struct {
+	status.Report
+	why string // empty: a daemon answered
+}
+
+// snapshot asks the daemon or, where none answers, the files; of the tokens of these names, if there are any.
+func (a *app) snapshot(ctx context.Context, c *cobra.Command, names []string) (snapshot, error) {
+	conf, broken := a.load(c)
+	client := a.askable(conf)
+	report, err := client.Status(ctx)
+	shot := snapshot{Report: report}
+	switch {
+	case err == nil:
+	case broken != nil:
+		return snapshot{}, broken
+	case client != (status.Client{}) && !errors.Is(err, status.ErrNoDaemon):
+		return snapshot{}, &exit{code: exitOther, err: err}
+	default:
+		shot = snapshot{Report: fromFiles(conf), why: "no daemon answers: this is what the files say"}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(shot.Tokens, func(t status.Token) bool { return t.Name == name }) {
+			return snapshot{}, unknownToken(name)
+		}
+	}
+	if len(names) > 0 {
+		shot.Tokens = slices.DeleteFunc(shot.Tokens, func(t status.Token) bool { return !slices.Contains(names, t.Name) })
+	}
+	return shot, nil
 }
 
 // askable returns a client for the daemon, also where the configuration that it runs with was broken since.
@@ -83,59 +120,4 @@ func fromFiles(conf *loaded) status.Report {
 		r.Tokens = append(r.Tokens, k.describe(r.Time))
 	}
 	return r
-}
-
-func writeTable(out io.Writer, r status.Report) {
-	w := tabwriter.NewWriter(out, 0, 8, 3, ' ', 0)
-	fmt.Fprintln(w, "TOKEN\tSOURCE\tVALID\tEXPIRES\tNEXT ATTEMPT\tFAILURES\tFILE\tMODE")
-	for _, t := range r.Tokens {
-		valid := "yes"
-		if !t.Valid {
-			valid = "NO"
-		}
-		for i, f := range t.Files {
-			if i > 0 {
-				fmt.Fprintf(w, "\t\t\t\t\t\t%s\t%s\n", f.Path, f.Mode)
-				continue
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", t.Name, t.Source, valid,
-				when(t.ExpiresAt, r.Time), when(t.NextAttempt, r.Time), t.ConsecutiveFailures, f.Path, f.Mode)
-		}
-	}
-	_ = w.Flush() // into a buffer
-	for _, t := range r.Tokens {
-		if t.LastError != "" {
-			fmt.Fprintf(out, "\n%s: %s: %s\n", t.Name, cmp.Or(t.LastErrorClass, "error"), strings.ReplaceAll(t.LastError, "\n", "\n  "))
-		}
-		if t.Hint != "" {
-			fmt.Fprintf(out, "  help: %s\n", t.Hint)
-		}
-	}
-	if e := r.Configuration.Error; e != "" {
-		fmt.Fprintf(out, "\nthe configuration on disk is not in force:\n%s\n", e)
-	}
-}
-
-// when says an instant by its distance from now, and by the clock.
-func when(t, now time.Time) string {
-	switch {
-	case t.IsZero():
-		return "-"
-	case t.Before(now):
-		return short(now.Sub(t)) + " ago"
-	}
-	return "in " + short(t.Sub(now))
-}
-
-// short writes a duration with at most two units.
-func short(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return fmt.Sprintf("%dd%02dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
 }

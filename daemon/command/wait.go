@@ -21,8 +21,10 @@ func (a *app) wait() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "wait",
 		Short: "Block until every token file is valid",
-		Long:  "Block until every published token is on disk, matches its record and has life left. It looks at the files alone.",
-		Args:  cobra.NoArgs,
+		Long: "Block until every published token is on disk, matches its record and has life left. It looks at the files alone, and\n" +
+			"so works in another container that shares the volume.",
+		Example: "  renewd wait -c config.yaml --timeout 30s",
+		Args:    cobra.NoArgs,
 	}
 	timeout := c.Flags().Duration("timeout", 0, "give up after this `duration` with exit code 69; 0 waits for ever")
 	a.flags(c)

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/renewd/renewd/daemon/status"
+)
+
+// watching says how status is followed.
+type watching struct {
+	json  bool
+	every time.Duration
+}
+
+// What a terminal is told (ECMA-48, and xterm's private modes): a screen of its own without a cursor, on which long lines
+// are cut, and the end of that.
+const (
+	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
+	toTheTop    = "\x1b[H"
+	restOfLine  = "\x1b[K"
+	restBelow   = "\x1b[J"
+)
+
+// watchStatus shows how the tokens are until a signal or the end of ctx says otherwise. Only what is wrong at the first look
+// ends it with an error.
+func (a *app) watchStatus(ctx context.Context, look func(context.Context) (snapshot, error), w watching) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	shot, err := look(ctx)
+	if err != nil {
+		return err
+	}
+	show := a.appended(w)
+	end := func() error { return nil }
+	if screenOf(a.stdout).terminal && !w.json {
+		show, end = a.redrawn(w)
+	}
+	// The size of the window may change at any time.
+	resized := make(chan os.Signal, 1)
+	signal.Notify(resized, syscall.SIGWINCH)
+	defer signal.Stop(resized)
+	tick := time.NewTicker(w.every)
+	defer tick.Stop()
+	for {
+		if failed := show(shot, err); failed != nil {
+			_ = end() // whoever looked is gone
+			return failed
+		}
+		select {
+		case <-ctx.Done():
+			return end()
+		case <-resized:
+			continue
+		case <-tick.C:
+		}
+		next, failed := look(ctx)
+		if ctx.Err() != nil {
+			return end()
+		}
+		if err = failed; err == nil {
+			shot = next
+		}
+	}
+}
+
+// redrawn shows each report in the place of the one before. In the end the last one stays.
+func (a *app) redrawn(w watching) (show func(snapshot, error) error, end func() error) {
+	var last bytes.Buffer
+	first := enterScreen
+	show = func(shot snapshot, err error) error {
+		s := screenOf(a.stdout)
+		last.Reset()
+		fmt.Fprintf(&last, "%s\n", s.paint(faint, fmt.Sprintf("%s, every %v; Ctrl-C ends it", time.Now().Format(time.DateTime), w.every)))
+		switch {
+		case err != nil:
+			fmt.Fprintln(&last, s.paint(bad, visible(err.Error())+"; this was the last report:"))
+		case shot.why != "":
+			fmt.Fprintln(&last, s.paint(doubt, shot.why))
+		}
+		fmt.Fprintln(&last)
+		writeReport(&last, shot.Report, s)
+		lines := strings.Split(strings.TrimRight(last.String(), "\n"), "\n")
+		if more := len(lines) - s.rows; more > 0 && s.rows > 1 {
+			lines = append(lines[:s.rows-1], fmt.Sprintf("and %s more: the window is too small", plural(more+1, "line")))
+		}
+		text := first + toTheTop + strings.Join(lines, restOfLine+"\n") + restOfLine + restBelow
+		first = ""
+		return a.print([]byte(text))
+	}
+	return show, func() error {
+		_, text, _ := strings.Cut(last.String(), "\n")
+		return a.print([]byte(leaveScreen + strings.TrimLeft(text, "\n")))
+	}
+}
+
+// appended adds a row for each token that is not as it was before, or with json a report if anything in it is not.
+func (a *app) appended(w watching) func(snapshot, error) error {
+	rows, before, said := map[string]string{}, "", ""
+	return func(shot snapshot, err error) error {
+		why := shot.why
+		if err != nil {
+			why = err.Error()
+		}
+		if why != said && why != "" {
+			fmt.Fprintln(a.stderr, why)
+		}
+		said = why
+		if w.json {
+			facts, report, err := reportFacts(shot.Report)
+			if err != nil || facts == before {
+				return err
+			}
+			before = facts
+			return a.print(report)
+		}
+		var out bytes.Buffer
+		if len(rows) == 0 {
+			fmt.Fprintf(&out, "TIME\t%s\n", strings.Join(columnTitles, "\t"))
+		}
+		now := map[string]string{}
+		for _, t := range byUrgency(shot.Report) {
+			facts := fmt.Sprint(t)
+			now[t.Name] = facts
+			if rows[t.Name] != facts {
+				appendRow(&out, t, shot.Time)
+			}
+		}
+		for name := range rows {
+			if _, there := now[name]; !there {
+				fmt.Fprintf(&out, "%s\t%s\tno longer configured\n", shot.Time.Local().Format(time.RFC3339), visible(name))
+			}
+		}
+		rows = now
+		return a.print(out.Bytes())
+	}
+}
+
+// appendRow writes a token on one line, with tabs between the fields: the widths of rows to come are not known.
+func appendRow(out *bytes.Buffer, t status.Token, now time.Time) {
+	rows := tokenRows(t, now)
+	fields := []string{now.Local().Format(time.RFC3339)}
+	for _, c := range rows[0].cells {
+		fields = append(fields, c.text)
+	}
+	for _, c := range rows[len(rows)-1].below {
+		fields = append(fields, strings.Join(strings.Fields(c.text), " "))
+	}
+	fmt.Fprintln(out, strings.Join(fields, "\t"))
+}
+
+// reportFacts returns what of a report does not change by itself, and the report on one line.
+func reportFacts(r status.Report) (facts string, report []byte, err error) {
+	report, err = json.Marshal(r)
+	if err != nil {
+		return "", nil, &exit{code: exitOther, err: err}
+	}
+	r.Time, r.Watches = time.Time{}, nil
+	calm, err := json.Marshal(r)
+	if err != nil {
+		return "", nil, &exit{code: exitOther, err: err}
+	}
+	return string(calm), append(report, '\n'), nil
+}
