@@ -170,15 +170,16 @@ func scriptLines(t *testing.T) string {
 	}
 	verb := regexp.MustCompile(`(?m)^(! )?(exec|until|exits [0-9]+( -nobody)?) (sh -c '(renewd [^']*)'$)?`)
 	background := regexp.MustCompile(`(?m) &[a-z]+&$`)
-	all := "\n"
+	var all strings.Builder
+	all.WriteString("\n")
 	for _, name := range names {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all += background.ReplaceAllString(verb.ReplaceAllString(string(data), "$5"), "") + "\n"
+		all.WriteString(background.ReplaceAllString(verb.ReplaceAllString(string(data), "$5"), "") + "\n")
 	}
-	return all
+	return all.String()
 }
 
 // renderManPage writes the page from the commands (man(7)).

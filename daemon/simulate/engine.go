@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/renewd/renewd/daemon/schedule"
@@ -73,7 +74,9 @@ func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time
 // place says when the issuer is out. What overlaps is joined.
 func (e *engine) place(outages []Outage) {
 	e.outages = nil
-	for _, o := range slices.SortedFunc(slices.Values(outages), func(a, b Outage) int { return cmp.Compare(a.Start, b.Start) }) {
+	outages = slices.Clone(outages)
+	sort.Slice(outages, func(i, j int) bool { return outages[i].Start < outages[j].Start })
+	for _, o := range outages {
 		if n := len(e.outages); n > 0 && o.Start <= e.outages[n-1].end() {
 			e.outages[n-1].Length = max(e.outages[n-1].end(), o.end()) - e.outages[n-1].Start
 			continue

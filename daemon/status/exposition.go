@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -49,7 +49,7 @@ func (w *Writer) Histogram(name, help string, samples func(*Samples)) {
 // emit prints the families to out. A name that was declared twice is an error of the program, found before anything is
 // printed; any other error is that of out.
 func (w *Writer) emit(out io.Writer) error {
-	slices.SortStableFunc(w.families, func(a, b family) int { return strings.Compare(a.name, b.name) })
+	sort.SliceStable(w.families, func(i, j int) bool { return w.families[i].name < w.families[j].name })
 	for i := 1; i < len(w.families); i++ {
 		if w.families[i].name == w.families[i-1].name {
 			return fmt.Errorf("metric %s is declared twice", w.families[i].name)

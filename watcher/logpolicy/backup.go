@@ -11,7 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -85,7 +85,7 @@ func (b *backups) list() (list []backup, leftovers []string) {
 	for _, one := range byTime {
 		list = append(list, *one)
 	}
-	slices.SortFunc(list, func(x, y backup) int { return y.at.Compare(x.at) })
+	sort.Slice(list, func(i, j int) bool { return list[i].at.After(list[j].at) })
 	return list, leftovers
 }
 

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -85,6 +86,9 @@ func (c *counters) all() []Counter {
 			}
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Counter) int { return cmp.Or(cmp.Compare(a.Name, b.Name), slices.Compare(a.Labels, b.Labels)) })
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		return cmp.Or(cmp.Compare(a.Name, b.Name), slices.Compare(a.Labels, b.Labels)) < 0
+	})
 	return list
 }

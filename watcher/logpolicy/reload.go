@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -231,8 +232,9 @@ func rejected(doc *strict.Document, last string, hide *redactor) *Rejected {
 		r.Problems = e.Problems
 	}
 	all := slices.Concat(r.Problems, r.Warnings)
-	slices.SortStableFunc(all, func(a, b strict.Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	sort.SliceStable(all, func(i, j int) bool {
+		a, b := all[i], all[j]
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) < 0
 	})
 	r.text = hide.text(join(all) + fmt.Sprintf("\n%s, %s. %s", plural(len(r.Problems), "error"), plural(len(r.Warnings), "warning"), last))
 	return r

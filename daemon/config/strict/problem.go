@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode"
@@ -99,8 +100,9 @@ func (e *Error) Error() string {
 // sorted returns the problems by position, without those that repeat another.
 func sorted(list []Problem) []Problem {
 	list = slices.Clone(list)
-	slices.SortStableFunc(list, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.Text, b.Text))
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.Text, b.Text)) < 0
 	})
 	return slices.CompactFunc(list, func(a, b Problem) bool {
 		return a.Line == b.Line && a.Column == b.Column && a.Text == b.Text
