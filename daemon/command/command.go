@@ -149,11 +149,11 @@ func knownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	help := "`renewd --help` lists the commands"
+	help := "`" + c.CommandPath() + " --help` lists the commands"
 	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
 		help = "did you mean " + strings.Join(like, " or ") + "?"
 	}
-	return &exit{code: exitUsage, err: fmt.Errorf("unknown command %.40q", args[0]), help: help}
+	return &exit{code: exitUsage, err: fmt.Errorf("unknown command %.40q", strings.TrimPrefix(c.CommandPath()+" "+args[0], "renewd ")), help: help}
 }
 
 // fromEnvironment gives each flag that was not on the command line the value of its variable: --refresh-at is

@@ -22,7 +22,7 @@ func (a *app) logPolicy() *cobra.Command {
 		Short: "Check, compare, explain and override the log policy",
 		Long: "Check, compare and explain log policies, and give an area of a running daemon another level for a while. A log policy says\n" +
 			"what is logged, in which form and where to; a running daemon obeys it as soon as it changes.",
-		Args: cobra.NoArgs,
+		Args: knownCommand, SuggestionsMinimumDistance: 2,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(a.policyCheck(), a.policyDiff(), a.policyExplain(), a.policySet())

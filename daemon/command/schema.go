@@ -16,15 +16,14 @@ func (a *app) schema() *cobra.Command {
 		Use:   "schema",
 		Short: "Print a JSON Schema",
 		Long:  "Print a JSON Schema (draft 2020-12), for editors and for checks before anything runs.",
-		Example: "  renewd schema config > renewd.schema.json\n" +
-			"  renewd schema log-policy > log-policy.schema.json",
-		Args: cobra.NoArgs,
+		Args:  knownCommand, SuggestionsMinimumDistance: 2,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(&cobra.Command{
-		Use:   "config",
-		Short: "Print the JSON Schema of the configuration",
-		Args:  cobra.NoArgs,
+		Use:     "config",
+		Short:   "Print the JSON Schema of the configuration",
+		Example: "  renewd schema config > renewd.schema.json",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			text, err := loader().Schema()
 			if err != nil {
@@ -34,9 +33,10 @@ func (a *app) schema() *cobra.Command {
 		},
 	})
 	c.AddCommand(&cobra.Command{
-		Use:   "log-policy",
-		Short: "Print the JSON Schema of the log policy",
-		Args:  cobra.NoArgs,
+		Use:     "log-policy",
+		Short:   "Print the JSON Schema of the log policy",
+		Example: "  renewd schema log-policy > log-policy.schema.json",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			text, err := json.MarshalIndent(logpolicy.Schema(), "", "  ")
 			if err != nil {

@@ -53,7 +53,7 @@ var (
 	}
 	refreshFlags = []flagKey{
 		{"refresh-at", "at", "refresh `window` as a share of the life: 80% or 70%-80%"},
-		{"refresh-before", "before", "refresh at the latest this `long` before expiry"},
+		{"refresh-before", "before", "refresh at the latest this `time` before expiry, such as 5m"},
 		{"refresh-interval", "interval", "never wait longer than this `time`, such as 10m"},
 		{"keep", "keep", "how much `life` readers are promised, such as 2m"},
 		{"spread", "spread", "`true` or false: whether the first refresh after a start is drawn from nearly the whole life (default true)"},

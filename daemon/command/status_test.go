@@ -115,6 +115,7 @@ func TestScreen(t *testing.T) {
 // TestWatchRedraws follows tokens in a terminal that is too low for them.
 func TestWatchRedraws(t *testing.T) {
 	master, terminal := terminal(t, 60, 8)
+	t.Setenv("TERM", "xterm")
 	ctx, cancel := context.WithCancel(t.Context())
 	looks := 0
 	look := func(context.Context) (snapshot, error) {

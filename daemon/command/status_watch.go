@@ -44,7 +44,7 @@ func (a *app) watchStatus(ctx context.Context, look func(context.Context) (snaps
 	}
 	show := a.appended(w)
 	end := func() error { return nil }
-	if screenOf(a.stdout).terminal && !w.json {
+	if screenOf(a.stdout).terminal && os.Getenv("TERM") != "dumb" && !w.json {
 		show, end = a.redrawn(w)
 	}
 	// The size of the window may change at any time.
