@@ -107,7 +107,8 @@ func (a *app) redrawn(w watching) (show func(snapshot, error) error, end func() 
 
 // appended adds a row for each token that is not as it was before, or with json a report if anything in it is not.
 func (a *app) appended(w watching) func(snapshot, error) error {
-	rows, before, said := map[string]string{}, "", ""
+	var rows map[string]string // nil before the first report
+	before, said := "", ""
 	return func(shot snapshot, err error) error {
 		why := shot.why
 		if err != nil {
@@ -126,7 +127,7 @@ func (a *app) appended(w watching) func(snapshot, error) error {
 			return a.print(report)
 		}
 		var out bytes.Buffer
-		if len(rows) == 0 {
+		if rows == nil {
 			fmt.Fprintf(&out, "TIME\t%s\n", strings.Join(columnTitles, "\t"))
 		}
 		now := map[string]string{}
