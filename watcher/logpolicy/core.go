@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -42,26 +43,32 @@ func (c *core) With(fields []zap.Field) zapcore.Core {
 	g := c.s.current.Load()
 	for _, f := range fields {
 		child.nested = child.nested || f.Type == zapcore.NamespaceType
-		child.fields = append(child.fields, g.frozen(f, c.s.panicked("")))
+		f, ok := g.frozen(f)
+		if !ok {
+			c.s.panicked("")
+		}
+		child.fields = append(child.fields, f)
 	}
 	return child
 }
 
 // frozen returns a field that no longer depends on what it was made of: the caller may change a map after With, and the
-// line is encoded again for each generation. Numbers, times and the like are copies already.
-func (g *generation) frozen(f zap.Field, panicked func()) zap.Field {
+// line is encoded again for each generation. Numbers, times and the like are copies already. ok is false after a panic.
+func (g *generation) frozen(f zap.Field) (_ zap.Field, ok bool) {
 	switch f.Type {
 	case zapcore.StringType:
-		if g.redactor.key(f.Key) {
+		if g.redactor.key([]byte(f.Key)) {
 			g.redactor.count("field")
 			f.String = redacted
 		}
 		f.String = g.redactor.text(f.String)
 	case zapcore.ArrayMarshalerType, zapcore.ObjectMarshalerType, zapcore.InlineMarshalerType, zapcore.BinaryType,
 		zapcore.ByteStringType, zapcore.ReflectType, zapcore.StringerType, zapcore.ErrorType:
-		return zap.Inline(frozen(g.encode([]zap.Field{f}, nil, panicked)))
+		var r record
+		ok := r.encode(g, []zap.Field{f})
+		return zap.Inline(frozen(r.members)), ok
 	}
-	return f
+	return f, true
 }
 
 // frozen is members that were encoded at With.
@@ -96,59 +103,78 @@ func (c *core) Write(e zapcore.Entry, fields []zap.Field) error {
 	g := c.s.current.Load()
 	defer func() {
 		if recover() != nil {
-			c.s.panicked(e.LoggerName)()
+			c.s.panicked(e.LoggerName)
 		}
 	}()
 	n := g.tree.find(e.LoggerName)
-	r := c.record(g, e, fields)
+	r := c.s.record(g, e)
+	if g.callers && !r.caller.Defined {
+		r.caller = callerOf()
+	}
+	if !c.addFields(r, g, fields) {
+		c.s.panicked(e.LoggerName)
+	}
 	n.lines.add(r.level)
 	g.write(r, n.outputs, e.Level)
+	c.s.records.Put(r)
 	return nil
+}
+
+// callerOf returns who called the logger. zap can find it out too, but for every line, which costs more than the line.
+func callerOf() zapcore.EntryCaller {
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if !more || !strings.HasPrefix(f.Function, "go.uber.org/zap.") && !strings.HasPrefix(f.Function, "go.uber.org/zap/") {
+			return zapcore.EntryCaller{Defined: f.PC != 0, PC: f.PC, File: f.File, Line: f.Line, Function: f.Function}
+		}
+	}
 }
 
 // Sync waits until all lines that were accepted before are written, for at most a second.
 func (c *core) Sync() error { return c.s.Sync() }
 
-// record gathers what a line says.
-func (c *core) record(g *generation, e zapcore.Entry, fields []zap.Field) *record {
-	r := &record{time: e.Time, level: Level(min(e.Level, zapcore.DPanicLevel)), name: g.redactor.text(e.LoggerName),
-		message: g.redactor.text(e.Message), trace: g.redactor.text(e.Stack), caller: e.Caller, process: c.s.process, started: c.s.started}
-	panicked := c.s.panicked(e.LoggerName)
-	if c.nested {
-		r.members = g.encode(append(slices.Clip(c.fields), fields...), nil, panicked)
-		return r
-	}
-	with := c.with(g, panicked)
-	r.members = append(slices.Clip(with), g.encode(fields, with, panicked)...)
+// record returns a record of an entry, without its fields. It is used again once it is put back.
+func (s *Switch) record(g *generation, e zapcore.Entry) *record {
+	r := s.records.Get().(*record)
+	*r = record{time: e.Time, level: Level(min(e.Level, zapcore.DPanicLevel)), name: g.redactor.text(e.LoggerName),
+		message: g.redactor.text(e.Message), trace: g.redactor.text(e.Stack), caller: e.Caller, process: s.process, started: s.started,
+		members: r.members[:0], fields: r.fields[:0], line: r.line[:0]}
 	return r
 }
 
-// with returns the With fields as the generation has them.
-func (c *core) with(g *generation, panicked func()) []member {
-	if len(c.fields) == 0 {
-		return nil
+// addFields gives a record the With fields, as the generation has them, and those of the call. It reports false after a
+// panic in one of them.
+func (c *core) addFields(r *record, g *generation, fields []zap.Field) (ok bool) {
+	if c.nested {
+		return r.encode(g, append(slices.Clip(c.fields), fields...))
 	}
-	known := c.cache.Load()
-	if known == nil || known.of != g.redactor {
-		known = &encodedFields{of: g.redactor, members: g.encode(c.fields, nil, panicked)}
-		c.cache.Store(known)
+	ok = true
+	if len(c.fields) > 0 {
+		known := c.cache.Load()
+		if known == nil || known.of != g.redactor {
+			var own record
+			ok = own.encode(g, c.fields)
+			known = &encodedFields{of: g.redactor, members: own.members}
+			c.cache.Store(known)
+		}
+		r.members = append(r.members, known.members...)
 	}
-	return known.members
+	return r.encode(g, fields) && ok
 }
 
 // write encodes the record once for each format and queues it at each output whose floor it reaches.
 func (g *generation) write(r *record, outputs []*output, l zapcore.Level) {
 	var last *output
-	var whole []byte
 	for _, o := range outputs {
 		if l < o.floor {
 			continue
 		}
 		if last == nil || last.formatName != o.formatName {
-			whole, last = g.line(r, o.format), o
+			r.line, last = g.line(r.line[:0], r, o.format), o
 		}
-		b := r.cut(whole, o.format, o.maxLine)
-		o.sink.put(line{text: append(b[:len(b):len(b)], '\n'), from: o, urgent: r.level >= Critical})
+		o.sink.put(r.cut(r.line, o.format, o.maxLine), o, r.level >= Critical)
 	}
 }
 

@@ -173,7 +173,7 @@ func TestALateLineIsWritten(t *testing.T) {
 	if !k.ended(time.Second) {
 		t.Fatal("still runs")
 	}
-	k.put(line{text: []byte("late\n"), from: &output{name: "x"}})
+	k.put([]byte("late"), &output{name: "x"}, false)
 	eventually(t, "the late line", func() bool { return out.String() == "late\n" })
 	if !k.ended(time.Second) {
 		t.Error("still runs")
@@ -267,6 +267,51 @@ func TestAShortWriteIsMended(t *testing.T) {
 	}
 	if dropped < 2 {
 		t.Error(dropped)
+	}
+}
+
+// A pipe takes 4 KiB whole: the lines of other programs that write to it do not end up in ours.
+func TestStreamsGetWholeLinesInWritesThatPipesKeepTogether(t *testing.T) {
+	var writes []string
+	s := New(Options{Areas: areas, Stderr: writerFunc(func(p []byte) (int, error) { writes = append(writes, string(p)); return len(p), nil })})
+	log := s.Logger()
+	for i := range 300 {
+		log.Warn(fmt.Sprint(i))
+		if i == 100 {
+			log.Warn(strings.Repeat("x", 10000))
+		}
+	}
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range writes {
+		if !strings.HasSuffix(w, "\n") || len(w) > pipeBuf && strings.Count(w, "\n") > 1 {
+			t.Errorf("%d bytes: %q", len(w), w)
+		}
+	}
+	if len(writes) > 100 {
+		t.Errorf("%d writes for 301 lines", len(writes))
+	}
+	contains(t, strings.Join(writes, ""), "| 0\n", "| 299\n", "xxxx\n")
+}
+
+// The place of a call is found without zap's help, however the logger is used.
+func TestCallersAreThoseWhoLog(t *testing.T) {
+	r := newRig(t).run()
+	r.apply("level: INFO\nformats: {text: {pattern: '%(filename)s %(funcName)s %(message)s', fields: omit}}")
+	r.flush()
+	r.err.reset()
+	log := r.Logger().Named("token").With(zap.Int("n", 1))
+	log.Info("a")
+	log.Sugar().Infof("%s", "b")
+	if ce := log.Check(zapcore.WarnLevel, "c"); ce != nil {
+		ce.Write()
+	}
+	LogCritical(log, "d")
+	r.Failed("daemon", "e", errors.New("why"))
+	r.flush()
+	for _, m := range []string{"a", "b", "c", "d", "e"} {
+		contains(t, r.err.String(), "core_test.go TestCallersAreThoseWhoLog "+m)
 	}
 }
 

@@ -4,6 +4,7 @@
 package logpolicy
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -36,50 +37,48 @@ func fieldEncoder() zapcore.Encoder {
 	})
 }
 
-// encode turns fields into members. A field whose methods panic says so in place of its value. before are the members that
-// stand in front of them.
-func (g *generation) encode(fields []zap.Field, before []member, panicked func()) []member {
-	if len(fields) == 0 {
-		return nil
+// encode adds fields to the members. A field whose methods panic says so in place of its value, and ok is false.
+func (r *record) encode(g *generation, fields []zap.Field) (ok bool) {
+	if len(fields) == 0 || r.tryEncode(g, fields) {
+		return true
 	}
-	list, ok := g.tryEncode(fields, before)
-	if ok {
-		return list
-	}
-	panicked()
 	safe := make([]zap.Field, len(fields))
 	for i, f := range fields {
-		if _, ok := g.tryEncode([]zap.Field{f}, nil); !ok {
+		if !new(record).tryEncode(g, []zap.Field{f}) {
 			f = zap.String(f.Key, "[panic while encoding]")
 		}
 		safe[i] = f
 	}
-	list, _ = g.tryEncode(safe, before)
-	return list
+	r.tryEncode(g, safe)
+	return false
 }
 
-func (g *generation) tryEncode(fields []zap.Field, before []member) (list []member, ok bool) {
+func (r *record) tryEncode(g *generation, fields []zap.Field) (ok bool) {
+	before := r.members
 	defer func() {
 		if recover() != nil {
-			list, ok = nil, false
+			r.members, ok = before, false
 		}
 	}()
 	for i, f := range fields {
+		if f.Type != zapcore.BinaryType {
+			continue
+		}
 		// JSON would turn bytes into base64, which hides a secret's shape.
-		if b, isBytes := f.Interface.([]byte); isBytes && f.Type == zapcore.BinaryType && utf8.Valid(b) {
+		if b, isBytes := f.Interface.([]byte); isBytes && utf8.Valid(b) {
 			fields = slices.Clone(fields)
 			fields[i].Type = zapcore.ByteStringType
 		}
 	}
 	b, err := g.fields.EncodeEntry(zapcore.Entry{}, fields)
 	if err != nil {
-		return nil, false
+		return false
 	}
 	defer b.Free()
-	s := scanner{in: b.String(), out: make([]byte, 0, b.Len()+32), seen: slices.Clip(before), redactor: g.redactor}
-	list = make([]member, 0, len(fields))
-	s.object(0, func(m member) { list = append(list, m) })
-	return list, true
+	s := scanner{in: b.Bytes(), out: r.fields, seen: r.members, redactor: g.redactor}
+	s.object(0, true)
+	r.fields, r.members = s.out, s.seen
+	return true
 }
 
 // scanner copies JSON that an encoder wrote, and on the way hides secrets and makes keys differ. Working on JSON instead of
@@ -88,32 +87,36 @@ func (g *generation) tryEncode(fields []zap.Field, before []member) (list []memb
 // It relies on what zap and encoding/json promise: valid JSON without white space between tokens. If a marshaler breaks
 // that, the index panics and the field is dropped like any other that panics.
 type scanner struct {
-	in       string
+	in       []byte
 	out      []byte
 	pos      int
-	seen     []member // of the objects that are open; only keys
+	seen     []member // of the objects that are open, the members of the line first
 	redactor *redactor
 }
 
-// object copies an object's members without its braces, and gives each to yield. Keys seen from mark on are taken.
-func (s *scanner) object(mark int, yield func(member)) {
+// object copies an object's members without its braces. Keys seen from mark on are taken. The members of a line stay in seen.
+func (s *scanner) object(mark int, ofLine bool) {
 	s.pos++ // {
 	for s.in[s.pos] != '}' {
 		if s.in[s.pos] == ',' {
 			s.out = append(s.out, ',')
 			s.pos++
 		}
+		s.out = append(s.out, '"')
 		start := len(s.out)
-		raw := s.token()
-		inside := raw[1 : len(raw)-1]
-		key := distinct(s.redactor.token(inside), func(key string) bool {
-			return yield != nil && isReserved(key) || slices.ContainsFunc(s.seen[mark:], func(m member) bool { return string(m.key) == key })
-		})
-		s.out = append(append(append(s.out, '"'), key...), '"', ':')
+		inside, odd := s.token()
+		s.text(inside, odd)
+		for n := 2; s.taken(s.out[start:], mark, ofLine); n++ {
+			if n > 2 {
+				s.out = s.out[:bytes.LastIndexByte(s.out, '_')]
+			}
+			s.out = strconv.AppendInt(append(s.out, '_'), int64(n), 10)
+		}
 		end := len(s.out)
+		s.out = append(s.out, '"', ':')
 		s.pos++                     // :
 		if s.redactor.key(inside) { // before it got a suffix
-			if !strings.HasPrefix(s.in[s.pos:], `"`+redacted+`"`) { // else it was hidden at With
+			if !bytes.HasPrefix(s.in[s.pos:], []byte(`"`+redacted+`"`)) { // else it was hidden at With
 				s.redactor.count("field")
 			}
 			s.skip()
@@ -121,14 +124,25 @@ func (s *scanner) object(mark int, yield func(member)) {
 		} else {
 			s.value()
 		}
-		m := member{key: s.out[start+1 : end-2], value: s.out[end:]}
-		s.seen = append(s.seen, m)
-		if yield != nil {
-			yield(m)
+		s.seen = append(s.seen, member{key: s.out[start:end], value: s.out[end+2:]})
+	}
+	if !ofLine {
+		s.seen = s.seen[:mark]
+	}
+	s.pos++
+}
+
+// taken reports whether a key of the open object, or one that a line has by itself, has this name.
+func (s *scanner) taken(key []byte, mark int, ofLine bool) bool {
+	if ofLine && isReserved(key) {
+		return true
+	}
+	for _, m := range s.seen[mark:] {
+		if bytes.Equal(m.key, key) {
+			return true
 		}
 	}
-	s.seen = s.seen[:mark]
-	s.pos++
+	return false
 }
 
 // skip passes over a value.
@@ -146,18 +160,21 @@ func (s *scanner) skip() {
 		default:
 			s.pos++
 		}
-		if depth == 0 && strings.IndexByte(",]}", s.in[s.pos]) >= 0 {
+		if depth == 0 && isEnd(s.in[s.pos]) {
 			return
 		}
 	}
 }
+
+// isEnd reports whether a value ends before c.
+func isEnd(c byte) bool { return c == ',' || c == ']' || c == '}' }
 
 // value copies one value.
 func (s *scanner) value() {
 	switch s.in[s.pos] {
 	case '{':
 		s.out = append(s.out, '{')
-		s.object(len(s.seen), nil)
+		s.object(len(s.seen), false)
 		s.out = append(s.out, '}')
 	case '[':
 		s.out = append(s.out, '[')
@@ -171,53 +188,51 @@ func (s *scanner) value() {
 		s.out = append(s.out, ']')
 		s.pos++
 	case '"':
-		raw := s.token()
-		s.out = append(append(append(s.out, '"'), s.redactor.token(raw[1:len(raw)-1])...), '"')
+		s.out = append(s.out, '"')
+		s.text(s.token())
+		s.out = append(s.out, '"')
 	default:
 		start := s.pos
-		for s.pos < len(s.in) && strings.IndexByte(",]}", s.in[s.pos]) < 0 {
+		for s.pos < len(s.in) && !isEnd(s.in[s.pos]) {
 			s.pos++
 		}
 		s.out = append(s.out, s.in[start:s.pos]...)
 	}
 }
 
-// token returns the string that begins here, with its quotes.
-func (s *scanner) token() string {
+// token passes over the string that begins here and returns its inside, and whether that wants a look: it is not as it
+// would be written here, or suspicious.
+func (s *scanner) token() (inside []byte, odd bool) {
+	s.pos++
 	start := s.pos
-	for s.pos++; s.in[s.pos] != '"'; s.pos++ {
-		if s.in[s.pos] == '\\' {
+	for ; s.in[s.pos] != '"'; s.pos++ {
+		c := s.in[s.pos]
+		odd = odd || c == '\\' || c >= 0x7f || marks[c] && begins(s.in, s.pos)
+		if c == '\\' {
 			s.pos++
 		}
 	}
 	s.pos++
-	return s.in[start:s.pos]
+	return s.in[start : s.pos-1], odd
 }
 
-// token hides secrets in the inside of a JSON string, which it returns escaped.
-func (r *redactor) token(inside string) string {
-	plain := unescape(inside)
+// text copies the inside of a JSON string, with secrets hidden.
+func (s *scanner) text(inside []byte, odd bool) {
+	r := s.redactor
+	if !odd && len(r.custom) == 0 && !maybeEncoded(inside) {
+		s.out = append(s.out, inside...)
+		return
+	}
+	plain := unescape(string(inside))
 	if r.encoded(plain) {
-		return redacted
+		plain = redacted
 	}
-	if out := r.text(plain); out != plain {
-		return string(appendEscaped(nil, out, true))
-	}
-	return escapeSeparators(inside)
-}
-
-// distinct returns key, with a suffix if it is taken.
-func distinct(key string, taken func(string) bool) string {
-	name := key
-	for n := 2; taken(name); n++ {
-		name = key + "_" + strconv.Itoa(n)
-	}
-	return name
+	s.out = appendEscaped(s.out, r.text(plain), true)
 }
 
 // isReserved reports whether a line has a key of its own by this name.
-func isReserved(key string) bool {
-	switch key {
+func isReserved(key []byte) bool {
+	switch string(key) {
 	case "time", "level", "severity_number", "logger", "msg", "trace":
 		return true
 	}

@@ -4,6 +4,7 @@
 package logpolicy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -119,23 +120,25 @@ func (f *file) report(err error) {
 	f.complain(handler, err)
 }
 
-// write appends one line, and first does what is due: find the file if it was moved, rotate.
-func (f *file) write(l line) error {
+// write appends the lines that fit, and first does what is due: find the file if it was moved, rotate.
+func (f *file) write(text []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.verify(false); err != nil {
-		return err
+		return 0, err
 	}
 	s := f.settings.Load()
 	f.care(s)
-	if f.size > 0 && f.size+int64(len(l.text)) > int64(s.rotate.MaxSize) {
+	fit := func() int { return wholeLines(text, int(max(int64(s.rotate.MaxSize)-f.size, 0))) }
+	if f.size > 0 && f.size+int64(fit()) > int64(s.rotate.MaxSize) {
 		f.rotate("size")
 	}
 	if f.own == nil {
-		return errors.New("the file could not be made again after a rotation")
+		return 0, errors.New("the file could not be made again after a rotation")
 	}
-	f.since++
-	return writeLine((*counted)(f), l.text, &f.torn)
+	n, err := writeLines((*counted)(f), text[:fit()], &f.torn)
+	f.since += uint64(bytes.Count(text[:n], []byte{'\n'}))
+	return n, err
 }
 
 // configure changes the settings; the goroutine of the sink obeys them when it is roused.

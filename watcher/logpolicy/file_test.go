@@ -454,7 +454,7 @@ func TestRotationByTime(t *testing.T) {
 }
 
 func (f *file) writeHere(t *testing.T, text string) {
-	if err := writeLine((*counted)(f), []byte(text), &f.torn); err != nil {
+	if _, err := writeLines((*counted)(f), []byte(text), &f.torn); err != nil {
 		t.Error(err)
 	}
 }

@@ -68,8 +68,11 @@ func FuzzPattern(f *testing.F) {
 		if _, problem := checkDate(date); problem == "" {
 			form.DateFmt = datefmt(date)
 		}
-		r := &record{time: time.Unix(1e9, 5e8), message: message, name: message, trace: message, members: g.encode([]zap.Field{zap.String(message, message)}, nil, t.FailNow)}
-		line := string(g.line(r, form))
+		r := &record{time: time.Unix(1e9, 5e8), message: message, name: message, trace: message}
+		if !r.encode(g, []zap.Field{zap.String(message, message)}) {
+			t.Error("a panic")
+		}
+		line := string(g.line(nil, r, form))
 		if strings.ContainsAny(line, "\n\r\x00\x1b\u0085\u2028\u2029") || utf8.ValidString(text) && utf8.ValidString(date) && !utf8.ValidString(line) {
 			t.Errorf("%q", line)
 		}
@@ -91,10 +94,12 @@ func FuzzJSONLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message, key, value string, most int) {
 		g := newGeneration()
 		form := &format{Style: "json", Severity: "otel"}
-		child := g.frozen(zap.Any(key, map[string]any{value: []any{value, nil, 1.5, map[string]string{key: value}}}), t.FailNow)
+		child, _ := g.frozen(zap.Any(key, map[string]any{value: []any{value, nil, 1.5, map[string]string{key: value}}}))
 		r := &record{time: time.Unix(1e9, 0), message: g.redactor.text(message), name: value}
-		r.members = g.encode([]zap.Field{child, zap.String(key, value), zap.ByteString(key, []byte(value)), zap.Namespace(key), zap.String(key, message)}, nil, t.FailNow)
-		line := g.line(r, form)
+		if !r.encode(g, []zap.Field{child, zap.String(key, value), zap.ByteString(key, []byte(value)), zap.Namespace(key), zap.String(key, message)}) {
+			t.Error("a panic")
+		}
+		line := g.line(nil, r, form)
 		var got map[string]any
 		if err := json.Unmarshal(line, &got); err != nil || bytes.ContainsAny(line, "\n\r\u0085\u2028\u2029") {
 			t.Fatalf("%v: %q", err, line)
@@ -111,9 +116,15 @@ func abs(n int) int { return max(n, -(n + 1)) }
 func FuzzRedaction(f *testing.F) {
 	f.Add("Authorization: Bearer abcdef.ghijkl at https://u:p@h/")
 	f.Add("-----BEGIN RSA KEY-----\nMIIE\n-----END RSA KEY-----" + canary)
+	f.Add("BEARER abcdefgh")
+	f.Add("://u:p@h")
+	f.Add("://\x00@")
 	f.Fuzz(func(t *testing.T, text string) {
 		r := newRedactor(redaction{}, func(string) {})
 		once := r.text(text)
+		if once != r.apply(shapes, text) {
+			t.Errorf("%q is not suspicious, but holds a secret", text)
+		}
 		if twice := r.text(once); twice != once && !strings.Contains(twice, redacted) {
 			t.Errorf("%q: %q, then %q", text, once, twice)
 		}

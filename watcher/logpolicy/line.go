@@ -8,14 +8,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
 	"go.uber.org/zap/zapcore"
 )
 
-// record is what a line says, before it has a form. Its texts are redacted.
+// record is what a line says, before it has a form. Its texts are redacted. Its buffers serve one line after the other.
 type record struct {
 	time    time.Time
 	level   Level
@@ -26,19 +25,24 @@ type record struct {
 	members []member // With fields and those of the call
 	process int
 	started time.Time
+
+	fields []byte // what members of the call are made of
+	line   []byte
 }
 
-// line returns the record in a format, redacted as a whole and without a line end. The parts were redacted before; the
-// whole is searched again because a pattern may put parts together that make a secret.
-func (g *generation) line(r *record, f *format) []byte {
-	b := make([]byte, 0, 256)
+// line adds the record to b in a format, redacted as a whole and without a line end. The parts were redacted before; the
+// whole is searched again because a pattern may put parts together that make a secret. In JSON only a pattern of the policy
+// can see more in the whole than in the parts: the built-in shapes do not reach over the end of a string.
+func (g *generation) line(b []byte, r *record, f *format) []byte {
 	if f.Style == "json" {
 		b = r.appendJSON(b, f)
-		whole := string(b)
-		if out := g.redactor.text(whole); out != whole {
-			if b = []byte(out); !json.Valid(b) { // a pattern of the policy took a part of the structure
+		if len(g.redactor.custom) == 0 {
+			return b
+		}
+		if out := g.redactor.apply(g.redactor.custom, string(b)); out != string(b) {
+			if b = append(b[:0], out...); !json.Valid(b) { // a pattern took a part of the structure
 				hidden := record{time: r.time, level: r.level, message: redacted}
-				b = hidden.appendJSON(nil, f)
+				b = hidden.appendJSON(b[:0], f)
 			}
 		}
 		return b
@@ -53,11 +57,10 @@ func (g *generation) line(r *record, f *format) []byte {
 		b = append(b, ` trace="`...)
 		b = append(appendEscaped(b, r.trace, true), '"')
 	}
-	whole := string(b)
-	if out := g.redactor.text(whole); out != whole {
-		return []byte(out)
+	if len(g.redactor.custom) == 0 && !suspicious(b) {
+		return b
 	}
-	return b
+	return append(b[:0], g.redactor.text(string(b))...)
 }
 
 // appendJSON adds the record as one JSON object.
@@ -124,17 +127,18 @@ func runeCut(b []byte, n int) []byte {
 // appendLogfmt adds " key=value". Values that are no single word are quoted; nested ones are JSON in quotes.
 func appendLogfmt(b []byte, m member) []byte {
 	b = append(b, ' ')
-	for _, c := range m.key {
+	start := len(b)
+	b = append(b, m.key...)
+	for i, c := range b[start:] {
 		if c <= ' ' || c == '=' || c == '"' || c == '\\' {
-			c = '_'
+			b[start+i] = '_'
 		}
-		b = append(b, c)
 	}
 	b = append(b, '=')
 	value := m.value
 	switch {
 	case value[0] == '{' || value[0] == '[':
-		return append(appendEscaped(append(b, '"'), string(value), true), '"')
+		return append(appendEscaped(append(b, '"'), value, true), '"')
 	case value[0] != '"':
 		return append(b, value...)
 	}
@@ -148,7 +152,7 @@ const hexDigits = "0123456789abcdef"
 
 // appendEscaped adds s without anything that could end or forge a line: control characters, U+0085, U+2028, U+2029 and
 // invalid UTF-8. For the inside of a JSON string, quotes and backslashes are escaped too.
-func appendEscaped(b []byte, s string, inJSON bool) []byte {
+func appendEscaped[T string | []byte](b []byte, s T, inJSON bool) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -156,7 +160,7 @@ func appendEscaped(b []byte, s string, inJSON bool) []byte {
 			i++
 			continue
 		}
-		r, n := utf8.DecodeRuneInString(s[i:])
+		r, n := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
 		if r >= 0xa0 && r != '\u2028' && r != '\u2029' && !(r == utf8.RuneError && n == 1) {
 			i += n
 			continue
@@ -182,21 +186,4 @@ func appendEscaped(b []byte, s string, inJSON bool) []byte {
 		start = i
 	}
 	return append(b, s[start:]...)
-}
-
-// escapeSeparators escapes what JSON allows in a string and other programs take for the end of a line.
-func escapeSeparators(inside string) string {
-	isEnd := func(r rune) bool { return r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' }
-	if strings.IndexFunc(inside, isEnd) < 0 {
-		return inside
-	}
-	var out strings.Builder
-	for _, r := range inside {
-		if isEnd(r) {
-			fmt.Fprintf(&out, `\u%04x`, r)
-		} else {
-			out.WriteRune(r)
-		}
-	}
-	return out.String()
 }

@@ -4,6 +4,7 @@
 package logpolicy
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path"
@@ -249,7 +250,6 @@ func (r *record) number(field string) float64 {
 
 // appendText adds a field as %s shows it.
 func (r *record) appendText(b []byte, field string, f *format) []byte {
-	file := path.Base(r.caller.File)
 	switch field {
 	case "asctime":
 		return f.DateFmt.append(b, r.time)
@@ -258,13 +258,15 @@ func (r *record) appendText(b []byte, field string, f *format) []byte {
 	case "levelname":
 		return append(b, r.level.String()...)
 	case "name":
-		if r.name == "" {
-			return append(b, "root"...)
-		}
-		return appendEscaped(b, r.name, false)
-	case "filename", "module", "pathname", "funcName":
-		return appendEscaped(b, map[string]string{"filename": file, "module": strings.TrimSuffix(file, path.Ext(file)),
-			"pathname": r.caller.File, "funcName": r.caller.Function[strings.LastIndexByte(r.caller.Function, '.')+1:]}[field], false)
+		return appendEscaped(b, cmp.Or(r.name, "root"), false)
+	case "pathname":
+		return appendEscaped(b, r.caller.File, false)
+	case "filename":
+		return appendEscaped(b, path.Base(r.caller.File), false)
+	case "module":
+		return appendEscaped(b, strings.TrimSuffix(path.Base(r.caller.File), path.Ext(r.caller.File)), false)
+	case "funcName":
+		return appendEscaped(b, r.caller.Function[strings.LastIndexByte(r.caller.Function, '.')+1:], false)
 	}
 	n := r.number(field)
 	if fieldKinds[field] == 'd' {
@@ -275,4 +277,11 @@ func (r *record) appendText(b []byte, field string, f *format) []byte {
 		b = append(b, ".0"...)
 	}
 	return b
+}
+
+// asksCaller reports whether a field tells where the program logged.
+func (p *pattern) asksCaller() bool {
+	return slices.ContainsFunc(p.parts, func(p part) bool {
+		return slices.Contains([]string{"pathname", "filename", "module", "funcName", "lineno"}, p.field)
+	})
 }

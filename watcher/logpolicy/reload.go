@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/renewd/renewd/daemon/config/strict"
 )
@@ -266,10 +267,11 @@ func (s *Switch) announce(o outcome, generations ...*generation) {
 			}
 			told[out.sink] = true
 			now := generations[len(generations)-1]
-			r := &record{time: time.Now(), level: o.level, name: "policy", message: o.message, process: s.process, started: s.started,
-				members: now.encode(o.fields, nil, s.panicked("policy"))}
-			b := append(r.cut(now.line(r, out.format), out.format, out.maxLine), '\n')
-			out.sink.put(line{text: b, from: out})
+			r := s.record(now, zapcore.Entry{Time: time.Now(), Level: zapcore.Level(o.level), LoggerName: "policy", Message: o.message})
+			r.encode(now, o.fields)
+			r.line = now.line(r.line, r, out.format)
+			out.sink.put(r.cut(r.line, out.format, out.maxLine), out, false)
+			s.records.Put(r)
 		}
 	}
 }

@@ -5,6 +5,7 @@ package logpolicy
 
 import (
 	"errors"
+	"io"
 	"sync"
 	"syscall"
 	"time"
@@ -18,6 +19,8 @@ const (
 	maxQueued = 256 << 10
 	maxWait   = 100 * time.Millisecond // of a log call, once per stall
 	maxFlush  = time.Second            // of Sync and of the end of Run
+
+	keepBuffer = 64 << 10 // a larger buffer is not kept for the next lines
 )
 
 // output is a handler of a policy: where to, from which level on, in which form. It is immutable.
@@ -31,16 +34,24 @@ type output struct {
 	sink       *sink
 }
 
-// line is one line with its end, and the handler that it is for.
-type line struct {
-	text   []byte
+// batch is lines with their ends, one after the other.
+type batch struct {
+	text  []byte
+	lines []queued
+}
+
+// queued is a line of a batch, and the handler that it is for.
+type queued struct {
+	end    int // in the text
 	from   *output
 	urgent bool // worth an fsync
 }
 
 // writer is what a sink writes to. Its methods are called by one goroutine at a time.
 type writer interface {
-	write(l line) error
+	// write writes whole lines from the beginning of text, one at least, and returns their bytes. After an error they may
+	// end within a line.
+	write(text []byte) (int, error)
 	due() time.Duration // until tick wants to be called; 0: never
 	tick()
 	sync()
@@ -57,46 +68,46 @@ type sink struct {
 	instead *sink // for lines that cannot be written; nil for stderr itself
 
 	mu       sync.Mutex
-	queue    []line // from head on
-	head     int
-	bytes    int
-	stuck    bool // a caller waited in vain; until the queue is half empty, none waits again
+	waiting  batch // for the goroutine, which takes it whole and gives an empty one back
+	bytes    int   // of the lines that are not written yet, taken or not
+	stuck    bool  // a caller waited in vain; until the queue is half empty, none waits again
 	wanted   bool
 	closing  bool // it was wanted, and a line that comes late starts the goroutine once more
 	running  bool
 	accepted uint64
 	written  uint64
 	wake     chan struct{} // of one: there is work, or wanted changed
-	moved    chan struct{} // closed and made anew whenever a line was written or the goroutine ended
+	moved    chan struct{} // closed when a line was written or the goroutine ended; nil: nobody waits for that
 }
 
 func newSink(key string, w writer, counts *counters, instead *sink) *sink {
-	return &sink{key: key, writer: w, counts: counts, instead: instead, wake: make(chan struct{}, 1), moved: make(chan struct{})}
+	return &sink{key: key, writer: w, counts: counts, instead: instead, wake: make(chan struct{}, 1)}
 }
 
-// put queues a line. If the queue is full it waits once per stall, and then drops the line and counts it.
-func (s *sink) put(l line) {
+// put queues a copy of a line. If the queue is full it waits once per stall, and then drops the line and counts it.
+func (s *sink) put(text []byte, from *output, urgent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.full(l) && !s.stuck {
-		s.await(maxWait, func() bool { return !s.full(l) || s.stuck })
+	full := func() bool { return s.accepted-s.written >= maxLines || s.bytes+len(text)+1 > maxQueued }
+	if full() && !s.stuck {
+		s.await(maxWait, func() bool { return !full() || s.stuck })
 	}
-	if s.full(l) {
+	if full() {
 		s.stuck = true
-		s.counts.add("lines_dropped_total", 1, "handler", l.from.name, "reason", "full")
+		s.counts.add("lines_dropped_total", 1, "handler", from.name, "reason", "full")
 		return
 	}
-	s.queue = append(s.queue, l)
-	s.bytes += len(l.text)
+	w := &s.waiting
+	w.text = append(append(w.text, text...), '\n')
+	w.lines = append(w.lines, queued{len(w.text), from, urgent})
+	s.bytes += len(text) + 1
 	s.accepted++
 	if s.closing {
 		s.ensure()
 	}
-	s.rouse()
-}
-
-func (s *sink) full(l line) bool {
-	return len(s.queue)-s.head >= maxLines || s.bytes+len(l.text) > maxQueued
+	if len(w.lines) == 1 {
+		s.rouse()
+	}
 }
 
 func (s *sink) rouse() {
@@ -111,6 +122,9 @@ func (s *sink) await(limit time.Duration, done func() bool) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for !done() {
+		if s.moved == nil {
+			s.moved = make(chan struct{})
+		}
 		moved := s.moved
 		s.mu.Unlock()
 		select {
@@ -179,11 +193,15 @@ func (s *sink) ended(limit time.Duration) bool {
 
 // run empties the queue.
 func (s *sink) run() {
+	var own batch
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		for s.head < len(s.queue) {
-			s.next()
+		for len(s.waiting.lines) > 0 {
+			own, s.waiting = s.waiting, own
+			s.mu.Unlock()
+			s.empty(&own)
+			s.mu.Lock()
 		}
 		s.mu.Unlock()
 		if wait := s.idle(); wait {
@@ -192,7 +210,7 @@ func (s *sink) run() {
 		}
 		s.writer.close()
 		s.mu.Lock()
-		if !s.wanted && s.head == len(s.queue) {
+		if !s.wanted && len(s.waiting.lines) == 0 {
 			s.running = false
 			s.signal()
 			return
@@ -203,7 +221,7 @@ func (s *sink) run() {
 // idle waits for work, and reports false if the goroutine should end instead.
 func (s *sink) idle() bool {
 	s.mu.Lock()
-	wanted, empty := s.wanted, s.head == len(s.queue)
+	wanted, empty := s.wanted, len(s.waiting.lines) == 0
 	s.mu.Unlock()
 	if !empty || !wanted {
 		return !empty
@@ -217,33 +235,51 @@ func (s *sink) idle() bool {
 	select {
 	case <-s.wake:
 	case <-tick:
-		_ = s.guard(func() error { s.writer.tick(); return nil }) // a panic is counted
+		_, _ = s.guard(func() (int, error) { s.writer.tick(); return 0, nil }) // a panic is counted
 	}
 	return true
 }
 
-// next writes the first line. The caller holds mu, which is free meanwhile.
-func (s *sink) next() {
-	l := s.queue[s.head]
-	s.mu.Unlock()
-	err := s.guard(func() error { return s.writer.write(l) })
-	if l.urgent && err == nil {
-		s.writer.sync()
+// empty writes a batch. A line that cannot be written is over, the next ones are tried.
+func (s *sink) empty(b *batch) {
+	rest, start := b.lines, 0
+	for len(rest) > 0 {
+		n, err := s.guard(func() (int, error) { return s.writer.write(b.text[start:]) })
+		done, urgent := 0, false
+		for ; done < len(rest) && rest[done].end <= start+n; done++ {
+			urgent = urgent || rest[done].urgent
+		}
+		if urgent {
+			s.writer.sync()
+		}
+		if err == nil && done == 0 {
+			err = io.ErrShortWrite
+		}
+		if err != nil && done < len(rest) {
+			at := start
+			if done > 0 {
+				at = rest[done-1].end
+			}
+			s.failed(b.text[at:rest[done].end-1], rest[done].from, err)
+			done++
+		}
+		s.wrote(done, rest[done-1].end-start)
+		start, rest = rest[done-1].end, rest[done:]
 	}
-	if err != nil {
-		s.failed(l, err)
+	clear(b.lines) // they hold on to the handlers of old policies
+	b.text, b.lines = b.text[:0], b.lines[:0]
+	if cap(b.text) > keepBuffer {
+		*b = batch{}
 	}
+}
+
+// wrote counts lines that are over.
+func (s *sink) wrote(lines, bytes int) {
 	s.mu.Lock()
-	s.queue[s.head] = line{}
-	s.head++
-	s.bytes -= len(l.text)
-	s.written++
-	if s.head == len(s.queue) {
-		s.queue, s.head = s.queue[:0], 0
-	} else if s.head >= maxLines {
-		s.queue, s.head = append(s.queue[:0], s.queue[s.head:]...), 0
-	}
-	if len(s.queue)-s.head <= maxLines/2 && s.bytes <= maxQueued/2 {
+	defer s.mu.Unlock()
+	s.bytes -= bytes
+	s.written += uint64(lines)
+	if s.accepted-s.written <= maxLines/2 && s.bytes <= maxQueued/2 {
 		s.stuck = false
 	}
 	s.signal()
@@ -251,30 +287,32 @@ func (s *sink) next() {
 
 // signal tells everyone who waits. The caller holds mu.
 func (s *sink) signal() {
-	close(s.moved)
-	s.moved = make(chan struct{})
+	if s.moved != nil {
+		close(s.moved)
+		s.moved = nil
+	}
 }
 
 // guard turns a panic of a writer into an error, so that nothing that happens below ends the process.
-func (s *sink) guard(f func() error) (err error) {
+func (s *sink) guard(f func() (int, error)) (n int, err error) {
 	defer func() {
 		if recover() != nil {
 			s.counts.add("panics_total", 1, "area", "policy")
-			err = errors.New("panic in a log handler")
+			n, err = 0, errors.New("panic in a log handler")
 		}
 	}()
 	return f()
 }
 
 // failed does with a line that could not be written what its handler says.
-func (s *sink) failed(l line, err error) {
-	s.counts.add("write_errors_total", 1, "handler", l.from.name, "errno", errno(err))
-	s.complain(l.from.name, err)
-	if s.instead != nil && !l.from.drop {
-		s.instead.put(line{text: l.text, from: l.from})
+func (s *sink) failed(text []byte, from *output, err error) {
+	s.counts.add("write_errors_total", 1, "handler", from.name, "errno", errno(err))
+	s.complain(from.name, err)
+	if s.instead != nil && !from.drop {
+		s.instead.put(text, from, false)
 		return
 	}
-	s.counts.add("lines_dropped_total", 1, "handler", l.from.name, "reason", "error")
+	s.counts.add("lines_dropped_total", 1, "handler", from.name, "reason", "error")
 }
 
 // complain says on stderr that something went wrong with a handler, once a minute for each cause.
@@ -289,7 +327,7 @@ func (s *sink) complain(handler string, err error) {
 	text := time.Now().AppendFormat(nil, iso)
 	text = append(text, " | ERROR | log handler "...)
 	text = appendEscaped(text, handler+": "+err.Error(), false)
-	to.put(line{text: append(text, '\n'), from: &output{name: handler}})
+	to.put(text, &output{name: handler}, false)
 }
 
 // errno names the system error below err, for a metric.

@@ -4,6 +4,8 @@
 package logpolicy
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -20,31 +22,45 @@ type stream struct {
 	torn bool     // the last write ended within a line
 }
 
-func (s *stream) write(l line) error {
+// write writes no more at once than a pipe takes whole, so that the lines of others who write to it do not end up in ours.
+func (s *stream) write(text []byte) (int, error) {
 	w := s.out
 	if f, ok := s.out.(*os.File); ok {
 		if err := s.open(f); err != nil {
-			return err
+			return 0, err
 		}
 		w = s.own
 	}
-	return writeLine(w, l.text, &s.torn)
+	return writeLines(w, text[:wholeLines(text, pipeBuf)], &s.torn)
 }
 
-// writeLine writes one line, and first ends one that was not written to its end. It never leaves a line half written
-// without remembering that.
-func writeLine(w io.Writer, text []byte, torn *bool) error {
+const pipeBuf = 4096 // PIPE_BUF of pipe(7)
+
+// wholeLines returns how many bytes of text are lines that fit in room, or the first line if that does not.
+func wholeLines(text []byte, room int) int {
+	if len(text) <= room {
+		return len(text)
+	}
+	if n := bytes.LastIndexByte(text[:max(room, 0)], '\n'); n >= 0 {
+		return n + 1
+	}
+	return bytes.IndexByte(text, '\n') + 1
+}
+
+// writeLines writes lines, and first ends one that was not written to its end. It never leaves a line half written without
+// remembering that.
+func writeLines(w io.Writer, text []byte, torn *bool) (int, error) {
 	if *torn {
-		text = append([]byte{'\n'}, text...)
+		if n, err := w.Write([]byte{'\n'}); n < 1 {
+			return 0, cmp.Or(err, io.ErrShortWrite)
+		}
 	}
 	n, err := w.Write(text)
-	if n > 0 || !*torn {
-		*torn = n > 0 && n < len(text) && text[n-1] != '\n'
-	}
+	*torn = n > 0 && n < len(text) && text[n-1] != '\n'
 	if err == nil && n < len(text) {
 		err = io.ErrShortWrite
 	}
-	return err
+	return n, err
 }
 
 // open duplicates the descriptor of f.

@@ -48,6 +48,7 @@ type Switch struct {
 	process int
 	started time.Time
 	current atomic.Pointer[generation]
+	records sync.Pool     // of *record
 	wake    chan struct{} // of one: there is another deadline
 
 	applying sync.Mutex // held by Apply, also while files are opened, which may take long
@@ -77,6 +78,7 @@ type generation struct {
 	least    zapcore.Level
 	redactor *redactor
 	fields   zapcore.Encoder
+	callers  bool // a format asks where the program logged
 }
 
 // New returns a Switch with the built-in policy in force: WARNING, stderr, text. It starts nothing.
@@ -85,6 +87,7 @@ func New(o Options) *Switch {
 		wake: make(chan struct{}, 1), files: map[string]*sink{}, loads: map[string]time.Time{}}
 	s.stderr = newSink("stderr", &stream{out: cmp.Or[io.Writer](o.Stderr, os.Stderr)}, s.counts, nil)
 	s.stdout = newSink("stdout", &stream{out: cmp.Or[io.Writer](o.Stdout, os.Stdout)}, s.counts, s.stderr)
+	s.records.New = func() any { return new(record) }
 	s.report.good = true
 	p := newPolicy()
 	g := &generation{policy: p, fields: fieldEncoder()}
@@ -96,11 +99,9 @@ func New(o Options) *Switch {
 
 func (s *Switch) countRedaction(rule string) { s.counts.add("redactions_total", 1, "rule", rule) }
 
-// panicked returns what counts a panic of an area.
-func (s *Switch) panicked(logger string) func() {
-	return func() {
-		s.counts.add("panics_total", 1, "area", cmp.Or(s.current.Load().tree.find(logger).area, "root"))
-	}
+// panicked counts a panic of an area.
+func (s *Switch) panicked(logger string) {
+	s.counts.add("panics_total", 1, "area", cmp.Or(s.current.Load().tree.find(logger).area, "root"))
 }
 
 // newOutput makes a handler of a policy.
@@ -112,7 +113,7 @@ func newOutput(name string, p *policy, to *sink) *output {
 
 // Logger returns the root logger. Its children are named after areas.
 func (s *Switch) Logger() *zap.Logger {
-	return zap.New(&core{s: s}, zap.AddCaller(), zap.AddStacktrace(zap.LevelEnablerFunc(s.traced)),
+	return zap.New(&core{s: s}, zap.AddStacktrace(zap.LevelEnablerFunc(s.traced)),
 		zap.WithPanicHook(quit{s}), zap.WithFatalHook(quit{s}))
 }
 
@@ -130,7 +131,7 @@ func (s *Switch) Failed(area, message string, err error) {
 // Recovered logs and counts a panic: value is what recover returned. Call it from the deferred function, so that the trace
 // shows where the panic began.
 func (s *Switch) Recovered(area string, value any) {
-	s.panicked(area)()
+	s.panicked(area)
 	emit(s.Logger().Named(area), s.current.Load().policy.Exceptions.Panics, "panic", true, []zap.Field{zap.Any("panic", value)})
 }
 
@@ -233,6 +234,9 @@ func (s *Switch) evaluate(g *generation) *generation {
 	g.ending = g.layers.temporary()
 	g.tree = newTree(&g.layers, areas, g.outputs, s.counts)
 	g.least = g.tree.least()
+	for _, o := range g.outputs {
+		g.callers = g.callers || o.format.Pattern.asksCaller()
+	}
 	return g
 }
 
