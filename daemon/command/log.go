@@ -4,6 +4,8 @@
 package command
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,6 +43,7 @@ type logging struct {
 	flags  *logFlags
 	path   string // of the policy file; empty: there is none
 	follow func(data []byte, err error) error
+	insist bool // the policy of the environment wants another attempt
 }
 
 // logFlags are the flags of a command that runs for long.
@@ -61,7 +64,7 @@ func (l *logFlags) add(c *cobra.Command) {
 
 // newLogging returns the logger with the built-in policy in force.
 func (a *app) newLogging(flags *logFlags) (*logging, error) {
-	o := logpolicy.Options{Areas: areas(), Stderr: a.stderr, Stdout: a.stdout}
+	o := logpolicy.Options{Areas: areas(), Stderr: a.stderr, Stdout: a.stdout, Placed: watcher.PlacedAt}
 	if flags.level != "" {
 		l, err := logpolicy.ParseLevel(flags.level)
 		if err != nil {
@@ -91,7 +94,7 @@ func (l *logging) policyOf(conf *loaded) (path string, optional bool) {
 // prepare makes ready to follow the policy that a configuration names. Another one than before is read first: if it cannot
 // be used the configuration is not applied. At the start the built-in policy does instead, unless a usable one is required.
 func (l *logging) prepare(conf *loaded, first bool) (use func(), err error) {
-	if text, ok := os.LookupEnv(policyText); ok && l.flags.path == "" {
+	if text := os.Getenv(policyText); text != "" && l.flags.path == "" {
 		if !first {
 			return func() {}, nil
 		}
@@ -99,6 +102,8 @@ func (l *logging) prepare(conf *loaded, first bool) (use func(), err error) {
 		if err != nil && l.flags.required {
 			return nil, &exit{code: exitConfig, err: err}
 		}
+		r, ok := errors.AsType[*logpolicy.Rejected](err)
+		l.insist = ok && r.Again
 		return func() {}, nil
 	}
 	path, optional := l.policyOf(conf)
@@ -142,7 +147,29 @@ func (l *logging) files() []watcher.File {
 	if l.follow == nil {
 		return nil
 	}
-	return []watcher.File{{Path: l.path, Poll: l.flags.poll, MaxBytes: logpolicy.MaxBytes + 1, Changed: l.follow}}
+	return []watcher.File{{Path: l.path, Poll: l.flags.poll, MaxBytes: logpolicy.MaxBytes + 1, Changed: l.follow, Event: l.renew(l.path)}}
+}
+
+// renew returns what is to be called when a policy file may have been put in place again with the same bytes.
+func (l *logging) renew(path string) func() {
+	return func() {
+		// What is in force was good before, and a file that cannot be read is told by Follow.
+		_ = l.Renew(path, func() ([]byte, error) { return readRegular(path, logpolicy.MaxBytes) })
+	}
+}
+
+// retry applies the policy of the environment again at each poll, while what it asks for is not there.
+func (l *logging) retry(ctx context.Context) error {
+	for l.insist {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(cmp.Or(l.flags.poll, 10*time.Second)):
+		}
+		r, ok := errors.AsType[*logpolicy.Rejected](l.Apply(policyText, []byte(os.Getenv(policyText)), "environment"))
+		l.insist = ok && r.Again
+	}
+	return nil
 }
 
 // know tells which tokens are configured.

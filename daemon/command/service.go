@@ -112,6 +112,7 @@ func (s *service) run() error {
 		last.Wait()
 		_ = s.logging.Sync() // what could not be written within a second is given up
 	}()
+	s.spawn(s.logging.retry)
 	s.spawn(s.daemon.Run)
 	s.spawn(s.watcher.Run)
 	s.spawn(s.notify.Run)

@@ -37,9 +37,9 @@ type layer struct {
 // layers is everything that decides levels.
 type layers struct {
 	policy *policy
-	file   bool   // the policy came from a file, so that its level may be said to
-	flag   *Level // --log-level
-	loaded time.Time
+	file   bool       // the policy came from a file, so that its level may be said to
+	flag   *Level     // --log-level
+	since  time.Time  // what "for" counts from
 	admin  []override // in the order they were set
 	now    time.Time
 }
@@ -65,7 +65,7 @@ func (l *layers) of(area string) []layer {
 			break
 		}
 		if a, ok := l.entry(name); ok && a.Level != nil {
-			kind, until := "file", a.ends(l.loaded)
+			kind, until := "file", a.ends(l.since)
 			if !until.IsZero() {
 				kind = "temporary"
 			}
@@ -84,7 +84,7 @@ func (l *layers) of(area string) []layer {
 // entry returns the entry of an area, unless its time has ended.
 func (l *layers) entry(name string) (area, bool) {
 	a, ok := l.policy.Areas[name]
-	until := a.ends(l.loaded)
+	until := a.ends(l.since)
 	return a, ok && (until.IsZero() || until.After(l.now))
 }
 
@@ -109,12 +109,12 @@ func (l *layers) handlers(area string) []string {
 func (l *layers) temporary() []override {
 	list := []override{}
 	for name := range l.policy.Areas {
-		if a, ok := l.entry(name); ok && !a.ends(l.loaded).IsZero() {
+		if a, ok := l.entry(name); ok && !a.ends(l.since).IsZero() {
 			level := l.of(name)[0].level
 			if a.Level != nil {
 				level = *a.Level
 			}
-			list = append(list, override{name, level, a.ends(l.loaded)})
+			list = append(list, override{name, level, a.ends(l.since)})
 		}
 	}
 	for _, o := range l.admin {

@@ -20,11 +20,15 @@ func (s *Switch) Diff(oldName string, oldData []byte, newName string, newData []
 	for i, text := range []source{s.source(oldName, oldData), s.source(newName, newData)} {
 		p, doc := text.parse()
 		if doc.Err() != nil {
-			return nil, rejected(doc, "Policy is not valid.", s.current.Load().redactor)
+			return nil, rejected(doc, "Policy is not valid.", s.hider(p))
 		}
 		pair[i] = p
 	}
-	return changes(pair[0], pair[1]), nil
+	list, hide := changes(pair[0], pair[1]), s.hider(pair[:]...)
+	for i := range list {
+		list[i] = hide(list[i])
+	}
+	return list, nil
 }
 
 // changes returns "areas.token: INFO→DEBUG" for each value that differs, sorted.

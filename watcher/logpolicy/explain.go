@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"go.uber.org/zap/zapcore"
 )
 
 // Explanation says why an area logs as it does.
@@ -70,20 +68,20 @@ func (s *Switch) Explain(area string) ([]Explanation, error) {
 	g := s.current.Load()
 	l := g.layers
 	l.now = time.Now().Round(0)
-	return s.explain(g.name, &l, area)
+	return s.explain(g.name, &l, area, s.hider())
 }
 
 // ExplainText is Explain for a text that is not in force.
 func (s *Switch) ExplainText(name string, data []byte, area string) ([]Explanation, error) {
 	p, doc := s.source(name, data).parse()
 	if doc.Err() != nil {
-		return nil, rejected(doc, "Policy is not valid.", s.current.Load().redactor)
+		return nil, rejected(doc, "Policy is not valid.", s.hider(p))
 	}
 	now := time.Now().Round(0)
-	return s.explain(name, &layers{policy: p, file: true, flag: s.flag, loaded: now, now: now}, area)
+	return s.explain(name, &layers{policy: p, file: true, flag: s.flag, since: now, now: now}, area, s.hider(p))
 }
 
-func (s *Switch) explain(name string, l *layers, only string) ([]Explanation, error) {
+func (s *Switch) explain(name string, l *layers, only string, hide func(string) string) ([]Explanation, error) {
 	areas := []Area{{"root", "everything that has no level of its own"}}
 	if only != "" {
 		known, err := s.known(only)
@@ -101,7 +99,7 @@ func (s *Switch) explain(name string, l *layers, only string) ([]Explanation, er
 	}
 	var list []Explanation
 	for _, a := range areas {
-		list = append(list, explainOne(name, l, a))
+		list = append(list, explainOne(name, l, a, hide))
 	}
 	return list, nil
 }
@@ -113,13 +111,13 @@ func (s *Switch) covers(area string) string {
 	return ""
 }
 
-func explainOne(name string, l *layers, a Area) Explanation {
+func explainOne(name string, l *layers, a Area, hide func(string) string) Explanation {
 	e := Explanation{Area: a.Name, Covers: a.Covers, Beaten: []Setting{}, Handlers: []Floor{}}
 	area := strings.TrimPrefix(a.Name, "root")
 	for i, layer := range l.of(area) {
 		s := Setting{Layer: layer.kind, Area: cmp.Or(layer.area, "root"), Level: layer.level, Until: layer.until}
 		if p, ok := l.policy.places[layer.area]; ok && (layer.kind == "file" || layer.kind == "temporary") {
-			s.Place = fmt.Sprintf("%s:%d:%d", name, p.line, p.column)
+			s.Place = hide(fmt.Sprintf("%s:%d:%d", name, p.line, p.column))
 		}
 		if i == 0 {
 			e.Decides, e.Level = s, s.Level
@@ -133,7 +131,7 @@ func explainOne(name string, l *layers, a Area) Explanation {
 		if handler.Type == "file" {
 			to = strings.TrimSuffix(handler.Path, "/") + "/" + handler.Name
 		}
-		e.Handlers = append(e.Handlers, Floor{h, Level(zapcore.Level(handler.Level)), handler.Format, to})
+		e.Handlers = append(e.Handlers, Floor{hide(h), Level(handler.Level), hide(handler.Format), hide(to)})
 	}
 	return e
 }

@@ -85,7 +85,7 @@ func suggestLevel(text string) string {
 	return strict.Suggest(text, []string{"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "OFF"})
 }
 
-// decodeLevel reads a level; what says of what it is.
+// decodeLevel reads a level; what says of what it is, unless the key does.
 func decodeLevel(v strict.Value, what string) Level {
 	if v.Kind() == strict.Bool {
 		fail(v, "LP012", fmt.Sprintf("%s is no level", v.Show()), `write "OFF" in quotes: YAML 1.1 reads it as false`)
@@ -93,7 +93,11 @@ func decodeLevel(v strict.Value, what string) Level {
 	}
 	l, instead, ok := parseLevel(v.Text())
 	if !ok || v.Kind() == strict.Null {
-		fail(v, "LP012", fmt.Sprintf("unknown level %s for %s", v.Show(), what), suggestLevel(v.Text()))
+		problem := "unknown level " + v.Show()
+		if what != "level" {
+			problem += " for " + what
+		}
+		fail(v, "LP012", problem, suggestLevel(v.Text()))
 	}
 	if instead != "" {
 		v.Warn(strict.Mistake{Rule: "LP204", Problem: v.Show() + " is an old name", Help: "write " + instead})

@@ -89,7 +89,7 @@ func TestNothingForgesALine(t *testing.T) {
 }
 
 func TestFieldsCanBeOmittedButATraceStays(t *testing.T) {
-	text, _ := lines(t, "formats: {text: {pattern: '%(message)s', fields: omit}}", func(log *zap.Logger) { log.Error("m", zap.Int("n", 1)) })
+	text, _ := lines(t, "exceptions: {trace: ERROR}\nformats: {text: {pattern: '%(message)s', fields: omit}}", func(log *zap.Logger) { log.Error("m", zap.Int("n", 1)) })
 	if !strings.HasPrefix(text, `m trace="`) || strings.Count(text, "\n") != 1 || strings.Contains(text, "n=1") || !strings.Contains(text, "TestFieldsCanBeOmitted") {
 		t.Error(text)
 	}

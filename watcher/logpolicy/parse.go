@@ -45,6 +45,9 @@ type source struct {
 	areas  []Area
 	tokens []string // nil: not known
 	now    time.Time
+	since  time.Time // what "for" counts from
+
+	fleeting bool // it is no file's, so that "for" begins again with each start of the process
 }
 
 // parse decodes and checks a policy. The policy may be used only if the document has no mistakes.
@@ -215,8 +218,10 @@ func (c *checker) area(name string, a area) {
 	} else if a.For != nil {
 		within(c, at+".for", *a.For, span(time.Second), huge, span(time.Second))
 	}
-	if a.Until != nil && !a.Until.After(c.now) && !c.Failed(at) {
-		c.warn(at+".until", "LP201", "until has passed; the entry counts as not written")
+	if end := a.ends(c.since); !end.IsZero() && !end.After(c.now) && !c.Failed(at) {
+		c.warn(at, "LP201", "the time of the entry ended at %s; it counts as not written", end.UTC().Format(time.RFC3339))
+	} else if a.For != nil && c.fleeting && !c.Failed(at) {
+		c.warn(at, "LP202", "without a file, for begins again with each start; write until")
 	} else if a.Handlers == nil && a.Until == nil && a.For == nil && c.idle(name, a) && !c.Failed(at) {
 		c.warn(at, "LP202", "the entry has no effect: the area inherits the same level")
 	}

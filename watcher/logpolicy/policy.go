@@ -30,7 +30,7 @@ type area struct {
 	Level    *Level   `yaml:"level" doc:"Least level of a line."`
 	Handlers []string `yaml:"handlers" doc:"The handlers that get the lines. Default: those of the nearest ancestor."`
 	Until    *moment  `yaml:"until" doc:"From then on the whole entry counts as not written."`
-	For      *span    `yaml:"for" doc:"The same, counted from when renewd first loads this content."`
+	For      *span    `yaml:"for" doc:"The same, counted from when the file was put in place."`
 }
 
 // DecodeValue implements strict.Custom: an area is a mapping or a level alone.
@@ -94,7 +94,7 @@ type format struct {
 
 type exceptions struct {
 	Level  Level `yaml:"level" doc:"Level of an error that ends a piece of work, unless the call says otherwise."`
-	Trace  Level `yaml:"trace" doc:"Attach a stack trace from this level on; OFF: never."`
+	Trace  Level `yaml:"trace" doc:"Attach a stack trace from this level on; OFF: only to panics."`
 	Panics Level `yaml:"panics" doc:"Level of a recovered panic."`
 }
 
@@ -120,7 +120,7 @@ func (f *format) Default() {
 
 // newPolicy returns the built-in policy: WARNING, stderr, text.
 func newPolicy() *policy {
-	p := &policy{Level: Warning, Exceptions: exceptions{Level: Error, Trace: Error, Panics: Critical}}
+	p := &policy{Level: Warning, Exceptions: exceptions{Level: Error, Trace: Critical, Panics: Critical}}
 	p.complete(true)
 	return p
 }
@@ -146,13 +146,13 @@ func (p *policy) complete(console bool) {
 	}
 }
 
-// ends returns when an entry ends; loaded is when its content was first loaded. The zero time is never.
-func (a *area) ends(loaded time.Time) time.Time {
+// ends returns when an entry ends; since is what "for" counts from. The zero time is never.
+func (a *area) ends(since time.Time) time.Time {
 	switch {
 	case a.Until != nil:
 		return a.Until.Time
 	case a.For != nil:
-		return loaded.Add(time.Duration(*a.For))
+		return since.Add(time.Duration(*a.For))
 	}
 	return time.Time{}
 }

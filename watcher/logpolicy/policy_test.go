@@ -35,7 +35,7 @@ handlers:
 formats:
   text: {style: percent, pattern: "%(asctime)s | %(levelname)s | %(message)s", datefmt: "", fields: append}
   json: {style: json, severity: otel}
-exceptions: {level: ERROR, trace: ERROR, panics: CRITICAL}
+exceptions: {level: ERROR, trace: CRITICAL, panics: CRITICAL}
 redact: {keys: [], patterns: []}
 `
 

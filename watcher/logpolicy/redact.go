@@ -4,7 +4,6 @@
 package logpolicy
 
 import (
-	"bytes"
 	"encoding/base64"
 	"regexp"
 	"strings"
@@ -41,15 +40,17 @@ type redactor struct {
 
 func newRedactor(own redaction, count func(string)) *redactor {
 	r := &redactor{keys: map[string]bool{}, count: count}
+	r.first['_'], r.first['-'] = true, true
 	for _, k := range append(own.Keys, secretKeys...) {
-		folded := appendFolded(nil, k)
-		r.keys[string(folded)] = true
-		for _, c := range append(folded[:min(len(folded), 1):1], "_-"...) {
-			r.first[c], r.first[bytes.ToUpper([]byte{c})[0]] = true, true
+		if folded := string(appendFolded(nil, k)); folded != "" {
+			r.keys[folded] = true
+			r.first[folded[0]], r.first[strings.ToUpper(folded[:1])[0]] = true, true
 		}
 	}
 	for _, p := range own.Patterns {
-		r.custom = append(r.custom, rule{"pattern", p.Regexp, redacted})
+		if p.Regexp != nil { // else it is a mistake that is about to be reported
+			r.custom = append(r.custom, rule{"pattern", p.Regexp, redacted})
+		}
 	}
 	return r
 }

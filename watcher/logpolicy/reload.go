@@ -67,7 +67,7 @@ type outcome struct {
 
 // Follow returns what whoever watches the policy file calls with its content when that changed, or with the error that it
 // is missing or unreadable. It returns an error if the same content is to be offered again. If the file is optional and
-// missing from the start, the built-in policy is in force without a word.
+// missing from the start, the built-in policy is in force, without a word unless another one was.
 func (s *Switch) Follow(path string, optional bool) func(data []byte, err error) error {
 	s.mu.Lock()
 	s.report.good = false
@@ -80,7 +80,8 @@ func (s *Switch) Follow(path string, optional bool) func(data []byte, err error)
 				return nil
 			}
 			return err
-		case errors.Is(err, fs.ErrNotExist) && optional && s.current.Load().number == 0:
+		case errors.Is(err, fs.ErrNotExist) && optional && s.current.Load().name != path:
+			s.revert()
 			s.finish(missing, true, "", outcome{})
 		case errors.Is(err, fs.ErrNotExist):
 			s.finish(missing, false, "missing", s.failure(Warning, "policy missing", err))
@@ -94,7 +95,7 @@ func (s *Switch) Follow(path string, optional bool) func(data []byte, err error)
 // failure is the outcome of an attempt that changed nothing.
 func (s *Switch) failure(l Level, message string, err error) outcome {
 	g := s.current.Load()
-	if g.number == 0 {
+	if g.sum == "" {
 		l = Error // there is no good policy to fall back to
 	}
 	text := g.redactor.text(err.Error())
@@ -112,7 +113,7 @@ func (s *Switch) finish(result string, good bool, said string, o outcome) {
 	r.results[result]++
 	news := said != r.said
 	r.good, r.said, r.failure, r.nagAt = good, said, o.failure, time.Time{}
-	if !good && g.number == 0 {
+	if !good && g.sum == "" {
 		r.nag, r.nagAt = o, time.Now().Add(time.Hour)
 	}
 	s.mu.Unlock()
@@ -153,91 +154,162 @@ func (s *Switch) Apply(name string, data []byte, by string) error {
 	digest := sha256.Sum256(data)
 	sum := hex.EncodeToString(digest[:])
 	old := s.current.Load()
-	if old.number > 0 && sum == old.sum && !old.partial {
+	since, ofFile := s.since(name, sum, old)
+	if sum == old.sum && !old.partial && !(ofFile && old.renewable(since)) {
 		s.finish(unchanged, true, "", outcome{})
 		return nil
 	}
-	p, doc := s.source(name, data).parse()
+	from := s.source(name, data)
+	from.since, from.fleeting = since, s.placed != nil && !ofFile
+	p, doc := from.parse()
 	if doc.Err() != nil {
-		return s.reject(invalid, doc, sum, "policy rejected")
+		return s.reject(invalid, doc, p, sum, "policy rejected")
 	}
-	g := &generation{number: old.number + 1, name: name, sum: sum, loaded: s.firstLoad(sum, p), policy: p, fields: fieldEncoder(),
+	g := &generation{number: old.number + 1, name: name, sum: sum, loaded: begin.Round(0), since: since, policy: p, fields: fieldEncoder(),
 		redactor: newRedactor(p.Redact, s.countRedaction)}
 	undo := s.prepare(g, doc)
 	g.partial = doc.Err() != nil
 	if g.partial && (old.number > 0 && !old.partial || sum == old.sum) {
 		undo()
-		return s.reject(applyFailed, doc, sum, "policy not applied")
+		return s.reject(applyFailed, doc, p, sum, "policy not applied")
 	}
 	s.commit(g, old)
-	fields := []zap.Field{zap.Int("gen", g.number), zap.String("sha256", sum), zap.String("by", by), zap.Duration("took", time.Since(begin)),
-		zap.String("changes", strings.Join(changes(old.policy, p), "; "))}
-	if list := doc.Warnings(); len(list) > 0 {
-		fields = append(fields, zap.String("warnings", join(list)))
+	s.applied(g, old, by, doc.Warnings()...)
+	if g.partial {
+		return s.reject(applyFailed, doc, p, sum, "policy applied in part")
+	}
+	s.finish(applied, true, "", outcome{})
+	return nil
+}
+
+// applied says that one generation took the place of another.
+func (s *Switch) applied(g, old *generation, by string, warnings ...strict.Problem) {
+	list := changes(old.policy, g.policy)
+	if g.sum == old.sum && old.renewable(g.since) {
+		list = append(list, "for counts anew from "+g.since.UTC().Format(time.RFC3339))
+	}
+	hide := s.hider(old.policy, g.policy)
+	fields := []zap.Field{zap.Int("gen", g.number), zap.String("sha256", g.sum), zap.String("by", by), zap.Duration("took", time.Since(g.loaded)),
+		zap.String("changes", hide(strings.Join(list, "; ")))}
+	if len(warnings) > 0 {
+		fields = append(fields, zap.String("warnings", hide(join(warnings))))
 	}
 	s.mu.Lock()
 	s.report.success = time.Now()
 	s.mu.Unlock()
 	s.announce(outcome{level: Info, message: "policy reloaded", fields: fields}, old, g)
-	if g.partial {
-		return s.reject(applyFailed, doc, sum, "policy applied in part")
+}
+
+// revert puts the built-in policy in force: the file whose policy is in force is no longer the one to follow, and that one
+// does not exist.
+func (s *Switch) revert() {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	old := s.current.Load()
+	if old.sum == "" {
+		return
 	}
-	s.finish(applied, true, "", outcome{})
-	return nil
+	g := s.builtIn(old.number + 1)
+	g.loaded = time.Now()
+	s.commit(g, old)
+	s.applied(g, old, "default")
+}
+
+// Renew is for a file that may have been put in place again with the bytes that are in force: then "for" counts anew. Other
+// bytes are left to whoever follows the file. read is called only if it matters.
+func (s *Switch) Renew(name string, read func() ([]byte, error)) error {
+	g := s.current.Load()
+	if since, ofFile := s.since(name, g.sum, g); g.name != name || !ofFile || !g.renewable(since) {
+		return nil
+	}
+	data, err := read()
+	if sum := sha256.Sum256(data); err != nil || g.sum != hex.EncodeToString(sum[:]) {
+		return nil
+	}
+	return s.Apply(name, data, "file")
+}
+
+// renewable reports whether the policy has levels that count from a time, and that is now a later one.
+func (g *generation) renewable(since time.Time) bool {
+	timed := false
+	for _, a := range g.policy.Areas {
+		timed = timed || a.For != nil
+	}
+	return timed && since.After(g.since)
+}
+
+// since returns what "for" counts from, and whether that is when a file was put in place.
+func (s *Switch) since(name, sum string, old *generation) (at time.Time, ofFile bool) {
+	now := time.Now().Round(0)
+	if s.placed != nil {
+		if at, err := s.placed(name); err == nil && at.Before(now) {
+			return at, true
+		} else if err == nil {
+			return now, true
+		}
+	}
+	if sum == old.sum {
+		return old.since, false
+	}
+	return now, false
 }
 
 // source makes a text ready to be parsed.
 func (s *Switch) source(name string, data []byte) source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return source{name: name, data: data, areas: s.areas, tokens: s.tokens, now: time.Now()}
+	now := time.Now().Round(0)
+	return source{name: name, data: data, areas: s.areas, tokens: s.tokens, now: now, since: now}
 }
 
-// firstLoad returns when a content was first loaded by this process, from which its "for" count.
-func (s *Switch) firstLoad(sum string, p *policy) time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now().Round(0)
-	for _, a := range p.Areas {
-		if a.For != nil {
-			if _, ok := s.loads[sum]; !ok {
-				s.loads[sum] = now
-			}
-			return s.loads[sum]
-		}
+// hider returns what hides secrets in a text about policies: by the rules in force and by those of each policy.
+func (s *Switch) hider(policies ...*policy) func(string) string {
+	all := []*redactor{s.current.Load().redactor}
+	for _, p := range policies {
+		all = append(all, newRedactor(p.Redact, s.countRedaction))
 	}
-	return now
+	return func(text string) string {
+		for _, r := range all {
+			text = r.text(text)
+		}
+		return text
+	}
 }
 
 // reject finishes an attempt with the mistakes of doc.
-func (s *Switch) reject(result string, doc *strict.Document, sum, message string) error {
+func (s *Switch) reject(result string, doc *strict.Document, p *policy, sum, message string) error {
 	g := s.current.Load()
 	last := "the built-in policy stays in force."
-	if g.number > 0 {
+	if g.sum != "" {
 		last = fmt.Sprintf("generation %d (sha256 %.6s…, loaded %s) stays in force.", g.number, g.sum, g.loaded.UTC().Format(time.RFC3339))
 	}
 	last = "Policy NOT applied; " + last
 	if g.partial && g.sum == sum {
 		last = "Policy applied in part: the lines of these handlers go to stderr."
 	}
-	err := rejected(doc, last, g.redactor)
+	err := rejected(doc, last, s.hider(p))
 	err.Again = result == applyFailed
 	s.finish(result, false, sum+err.Error(), s.failure(Error, message, err))
 	return err
 }
 
 // rejected makes the error of a document.
-func rejected(doc *strict.Document, last string, hide *redactor) *Rejected {
+func rejected(doc *strict.Document, last string, hide func(string) string) *Rejected {
 	r := &Rejected{Warnings: doc.Warnings()}
 	if e, ok := errors.AsType[*strict.Error](doc.Err()); ok {
 		r.Problems = e.Problems
 	}
 	all := slices.Concat(r.Problems, r.Warnings)
+	for _, list := range [][]strict.Problem{r.Problems, r.Warnings} {
+		for i := range list {
+			list[i].Text, list[i].Help = hide(list[i].Text), hide(list[i].Help)
+		}
+	}
 	sort.SliceStable(all, func(i, j int) bool {
 		a, b := all[i], all[j]
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) < 0
 	})
-	r.text = hide.text(join(all) + fmt.Sprintf("\n%s, %s. %s", plural(len(r.Problems), "error"), plural(len(r.Warnings), "warning"), last))
+	r.text = hide(join(all) + fmt.Sprintf("\n%s, %s. %s", plural(len(r.Problems), "error"), plural(len(r.Warnings), "warning"), last))
 	return r
 }
 
@@ -259,7 +331,7 @@ func plural(n int, what string) string {
 // announce writes an outcome once to each place that the generations write to, and always to stderr.
 func (s *Switch) announce(o outcome, generations ...*generation) {
 	told := map[*sink]bool{}
-	for _, g := range append(generations, s.builtIn()) {
+	for _, g := range append(generations, s.builtIn(0)) {
 		for _, name := range slices.Sorted(maps.Keys(g.outputs)) {
 			out := g.outputs[name]
 			if told[out.sink] {
@@ -267,18 +339,15 @@ func (s *Switch) announce(o outcome, generations ...*generation) {
 			}
 			told[out.sink] = true
 			now := generations[len(generations)-1]
-			r := s.record(now, zapcore.Entry{Time: time.Now(), Level: zapcore.Level(o.level), LoggerName: "policy", Message: o.message})
+			e := zapcore.Entry{Time: time.Now(), Level: zapcore.Level(o.level), LoggerName: "policy"}
+			e.Message = o.message
+			r := s.record(now, e)
 			r.encode(now, o.fields)
 			r.line = now.line(r.line, r, out.format)
 			out.sink.put(r.cut(r.line, out.format, out.maxLine), out, false)
 			s.records.Put(r)
 		}
 	}
-}
-
-// builtIn returns just enough of a generation to reach stderr.
-func (s *Switch) builtIn() *generation {
-	return &generation{outputs: map[string]*output{"console": newOutput("console", newPolicy(), s.stderr)}}
 }
 
 // Check says what Apply would: all mistakes and warnings, or nil if there are none. With env it also looks at what file
@@ -301,5 +370,5 @@ func (s *Switch) Check(name string, data []byte, env bool) *Rejected {
 	if doc.Err() == nil {
 		last = "Policy is valid."
 	}
-	return rejected(doc, last, s.current.Load().redactor)
+	return rejected(doc, last, s.hider(p))
 }

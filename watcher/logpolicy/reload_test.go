@@ -111,6 +111,40 @@ func TestAMissingFileAtStart(t *testing.T) {
 	}
 }
 
+// Following another file that is optional and absent ends what the former one said: nothing names that any more.
+func TestTheBuiltInPolicyTakesOverFromAFileThatIsNoLongerNamed(t *testing.T) {
+	r := newRig(t).run()
+	former := r.Follow("named.yaml", false)
+	if err := former(r.text("level: DEBUG\nhandlers: {f: {type: file, path: DIR, name: f.log}}"), nil); err != nil {
+		t.Fatal(err)
+	}
+	changed := r.Follow("log-policy.yaml", true)
+	for range 2 {
+		if err := changed(nil, fs.ErrNotExist); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Logger().Info("hidden")
+	r.Logger().Warn("shown")
+	r.flush()
+	for _, text := range []string{r.err.String(), r.read("f.log")} {
+		contains(t, text, "policy reloaded gen=2", "by=default", "level: DEBUG→WARNING")
+	}
+	contains(t, r.err.String(), "shown")
+	lacks(t, r.err.String(), "hidden", "missing")
+	if st := r.State(); !st.Successful || st.Generation != 2 || st.SHA256 != "" || len(st.Overrides) != 0 {
+		t.Errorf("%+v", st)
+	}
+	// The default file is there for a while: its last content stays, as that of any file.
+	if err := changed(r.text("level: ERROR"), nil); err != nil {
+		t.Fatal(err)
+	}
+	_ = changed(nil, fs.ErrNotExist)
+	if st := r.State(); st.Successful || st.Generation != 3 || r.levelOf("daemon") != "ERROR" {
+		t.Errorf("%+v", st)
+	}
+}
+
 // W28: if a file cannot be had, nothing of the new policy is visible, and it applies once that is repaired.
 func TestPrepareIsAllOrNothing(t *testing.T) {
 	r := newRig(t).run()
@@ -244,6 +278,37 @@ func TestCheckLooksAtTheEnvironmentAndChangesNothing(t *testing.T) {
 	if list, _ := os.ReadDir(r.dir); len(list) != 1 {
 		t.Error(list)
 	}
+}
+
+// What the patterns of a policy hide in lines they hide in what is said about the policy too, also if it is not valid.
+func TestWhatIsSaidOfAPolicyHidesWhatItHides(t *testing.T) {
+	r := newRig(t).run()
+	const secret = "hunter2"
+	with := "version: 1\nhandlers: {f: {type: file, path: DIR/" + secret + "}}\nredact: {patterns: [" + secret + "]}\n"
+	with = strings.ReplaceAll(with, "DIR", r.dir)
+	diff, err := r.Diff("a", []byte("version: 1"), "b", []byte(with))
+	if err != nil || len(diff) == 0 {
+		t.Fatal(diff, err)
+	}
+	explained, err := r.ExplainText("a", []byte(with), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := r.Check("a", []byte(with+"areas: {"+secret+": INFO, token: {level: "+secret+"}}\n"), true)
+	shown := fmt.Sprint(diff, explained, found)
+	for _, p := range found.Problems { // as JSON has them
+		shown += p.Text + p.Help
+	}
+	if err := r.Apply("a", []byte(with), "test"); err != nil {
+		t.Fatal(err)
+	}
+	inForce, _ := r.Explain("")
+	_ = r.Apply("a", []byte("version: 1"), "test") // the line that says what went is told by rules that do not know it
+	_ = r.Apply("a", []byte(with+"level: "+secret), "test")
+	r.flush()
+	lacks(t, shown+fmt.Sprint(inForce, r.State())+r.err.String(), secret)
+	contains(t, shown, "redact.patterns: none→[[redacted]]", "/[redacted]/renewd.log", "error[LP012]: unknown level")
+	contains(t, r.err.String(), "redact.patterns: [[redacted]]→none")
 }
 
 func TestDiffSaysEachChangeOnALine(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 type State struct {
 	Generation int               `json:"generation"`           // 0: the built-in policy
 	SHA256     string            `json:"sha256,omitempty"`     // of what is in force
-	Loaded     time.Time         `json:"loaded,omitzero"`      // when that content was first loaded
+	Loaded     time.Time         `json:"loaded,omitzero"`      // when that content came into force
 	Successful bool              `json:"lastReloadSuccessful"` // exactly while the file on disk is the policy in force
 	Succeeded  time.Time         `json:"lastReloadSuccess,omitzero"`
 	Reloads    map[string]uint64 `json:"reloads"`           // by result: applied unchanged invalid unreadable missing apply_failed

@@ -36,12 +36,17 @@ type Options struct {
 	Areas          []Area    // every logger's name is one of them, or below "token."
 	Level          *Level    // replaces the policy's top level; nil: nothing does
 	Stderr, Stdout io.Writer // nil: those of the process
+
+	// Placed returns when the file of this name was put in place: "for" counts from then. An error means that the policy is
+	// no file's; then, and if Placed is nil, it counts from when the process first applied the text.
+	Placed func(name string) (time.Time, error)
 }
 
 // Switch is a logger's outputs and levels, which change together. Make it with New. All methods are safe for concurrent use.
 type Switch struct {
 	areas   []Area
 	flag    *Level
+	placed  func(name string) (time.Time, error)
 	counts  *counters
 	stderr  *sink
 	stdout  *sink
@@ -59,17 +64,17 @@ type Switch struct {
 	files   map[string]*sink // by real path, for the life of the process
 	tokens  []string         // nil: not known
 	admin   []override       // in the order they were set
-	loads   map[string]time.Time
 	report  report
 }
 
 // generation is what is in force at one time. It is immutable.
 type generation struct {
-	number   int // 0 is the built-in policy
+	number   int // 0: nothing was applied yet
 	name     string
-	sum      string // SHA-256 of the content, in hexadecimal digits
-	loaded   time.Time
-	partial  bool // a file could not be opened at start
+	sum      string    // SHA-256 of the content, in hexadecimal digits; empty: the built-in policy
+	loaded   time.Time // when it came into force
+	since    time.Time // what "for" counts from
+	partial  bool      // a file could not be opened at start
 	policy   *policy
 	outputs  map[string]*output
 	layers   layers
@@ -83,18 +88,21 @@ type generation struct {
 
 // New returns a Switch with the built-in policy in force: WARNING, stderr, text. It starts nothing.
 func New(o Options) *Switch {
-	s := &Switch{areas: slices.Clone(o.Areas), flag: o.Level, counts: newCounters(), process: os.Getpid(), started: time.Now(),
-		wake: make(chan struct{}, 1), files: map[string]*sink{}, loads: map[string]time.Time{}}
+	s := &Switch{areas: slices.Clone(o.Areas), flag: o.Level, placed: o.Placed, counts: newCounters(), process: os.Getpid(), started: time.Now(),
+		wake: make(chan struct{}, 1), files: map[string]*sink{}}
 	s.stderr = newSink("stderr", &stream{out: cmp.Or[io.Writer](o.Stderr, os.Stderr)}, s.counts, nil)
 	s.stdout = newSink("stdout", &stream{out: cmp.Or[io.Writer](o.Stdout, os.Stdout)}, s.counts, s.stderr)
 	s.records.New = func() any { return new(record) }
 	s.report.good = true
-	p := newPolicy()
-	g := &generation{policy: p, fields: fieldEncoder()}
-	g.redactor = newRedactor(p.Redact, s.countRedaction)
-	g.outputs = map[string]*output{"console": newOutput("console", p, s.stderr)}
-	s.current.Store(s.evaluate(g))
+	s.current.Store(s.evaluate(s.builtIn(0)))
 	return s
+}
+
+// builtIn returns the policy that holds where there is none.
+func (s *Switch) builtIn(number int) *generation {
+	p := newPolicy()
+	return &generation{number: number, policy: p, fields: fieldEncoder(), redactor: newRedactor(p.Redact, s.countRedaction),
+		outputs: map[string]*output{"console": newOutput("console", p, s.stderr)}}
 }
 
 func (s *Switch) countRedaction(rule string) { s.counts.add("redactions_total", 1, "rule", rule) }
@@ -222,7 +230,7 @@ func (s *Switch) Sync() error {
 func (s *Switch) evaluate(g *generation) *generation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g.layers = layers{policy: g.policy, file: g.number > 0, flag: s.flag, loaded: g.loaded,
+	g.layers = layers{policy: g.policy, file: g.sum != "", flag: s.flag, since: g.since,
 		admin: slices.Clone(s.admin), now: time.Now().Round(0)}
 	areas := areaNames(s.areas)
 	for name := range g.policy.Areas {

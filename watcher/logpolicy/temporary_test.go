@@ -6,6 +6,7 @@ package logpolicy
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync"
 	"testing"
@@ -56,8 +57,7 @@ func TestTemporaryLevelsEndByThemselves(t *testing.T) {
 		check("DEBUG", "INFO", 2)
 		time.Sleep(2 * time.Second)
 		check("DEBUG", "ERROR", 1)
-		mustApply(t, s, "level: INFO")
-		mustApply(t, s, text) // "for" counts from the first load of this content
+		mustApply(t, s, text) // the same is no change
 		check("DEBUG", "ERROR", 1)
 		time.Sleep(58 * time.Second)
 		check("DEBUG", "ERROR", 1)
@@ -76,6 +76,98 @@ func TestTemporaryLevelsEndByThemselves(t *testing.T) {
 			t.Error("a restart brought it back:", l)
 		}
 	})
+}
+
+// "for" counts from when the file was put in place: a restart does not begin it anew, putting the file in place again does,
+// whether the content was seen before or is in force still.
+func TestForCountsFromTheFile(t *testing.T) {
+	bubble(t, func(s *Switch, out *buffer) {
+		placed := time.Now()
+		s.placed = func(name string) (time.Time, error) {
+			if name != "p" {
+				return time.Time{}, fs.ErrNotExist
+			}
+			return placed, nil
+		}
+		const text, other = "version: 1\nareas: {token: {level: DEBUG, for: 15m}}", "version: 1"
+		is := func(want string) {
+			t.Helper()
+			if got := s.levelOf("token"); got != want {
+				t.Errorf("after %v: %s, want %s", time.Since(placed), got, want)
+			}
+		}
+		changed := s.Follow("p", false)
+		offer := func(text string) {
+			t.Helper()
+			if err := changed([]byte(text), nil); err != nil {
+				t.Error(err)
+			}
+		}
+		renew := func(now string) {
+			t.Helper()
+			if err := s.Renew("p", func() ([]byte, error) { return []byte(now), nil }); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(10 * time.Minute) // it was down: five minutes are left
+		offer(text)
+		is("DEBUG")
+		renew(text) // nothing was put in place
+		time.Sleep(4 * time.Minute)
+		is("DEBUG")
+		time.Sleep(time.Minute + time.Second)
+		is("WARNING")
+		time.Sleep(time.Hour) // seen before, but put in place now
+		offer(other)
+		placed = time.Now()
+		offer(text)
+		is("DEBUG")
+		time.Sleep(15*time.Minute + time.Second)
+		is("WARNING")
+		time.Sleep(time.Hour) // the very same bytes again
+		placed = time.Now()
+		renew(other) // is about to be offered
+		is("WARNING")
+		renew(text)
+		is("DEBUG")
+		time.Sleep(14 * time.Minute)
+		placed = time.Now() // while it runs
+		renew(text)
+		time.Sleep(14 * time.Minute)
+		is("DEBUG")
+		time.Sleep(time.Minute + time.Second)
+		is("WARNING")
+		_ = s.Sync()
+		contains(t, out.String(), "gen=3 ", `changes="for counts anew from 2000-01-01T0`)
+		if n := strings.Count(out.String(), "policy override ended area=token why=time"); n != 3 {
+			t.Errorf("%d times\n%s", n, out.String())
+		}
+
+		restarted := New(Options{Areas: areas, Stderr: out, Placed: s.placed})
+		if err := restarted.Apply("p", []byte(text), "file"); err != nil || restarted.levelOf("token") != "WARNING" {
+			t.Error("a restart brought it back:", err)
+		}
+		_ = restarted.Sync()
+		contains(t, out.String(), "warning[LP201]: the time of the entry ended at 2000-01-01T")
+
+		placed = time.Now().Add(time.Hour) // a clock that was wrong gives no more than was asked for
+		offer(other)
+		offer(text)
+		time.Sleep(15*time.Minute + time.Second)
+		is("WARNING")
+	})
+}
+
+// Without a file there is no time but that of the process, which is said.
+func TestForInTheEnvironmentWarns(t *testing.T) {
+	r := newRig(t).run()
+	r.placed = func(string) (time.Time, error) { return time.Time{}, fs.ErrNotExist }
+	r.apply("areas: {token: {level: DEBUG, for: 15m}}")
+	r.flush()
+	contains(t, r.err.String(), "warning[LP202]: without a file, for begins again with each start; write until")
+	if l := r.levelOf("token"); l != "DEBUG" {
+		t.Error(l)
+	}
 }
 
 func TestAdminLevels(t *testing.T) {

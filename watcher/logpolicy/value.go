@@ -222,8 +222,10 @@ func (c *checker) expressions() {
 				c.fail(at, "LP021", "write fewer and shorter repetitions", "the patterns are too large to be matched against every line")
 				return
 			}
-			if list[i].Regexp = regexp.MustCompile(list[i].text); list[i].MatchString("") {
+			if re := regexp.MustCompile(list[i].text); re.MatchString("") {
 				c.fail(at, "LP050", "", "the pattern matches the empty text")
+			} else {
+				list[i].Regexp = re
 			}
 		}
 	}
