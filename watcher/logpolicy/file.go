@@ -172,9 +172,13 @@ func (f *file) setMode(s *fileSettings) {
 // counted is the file as an io.Writer that counts.
 type counted file
 
-// Write implements io.Writer.
+// Write implements io.Writer. After a rotation that failed lumberjack opens the file again, which a volume that has turned
+// read-only does not allow; ours is open still.
 func (f *counted) Write(p []byte) (int, error) {
 	n, err := f.lumber.Write(p)
+	if err != nil && n == 0 {
+		n, err = f.own.Write(p)
+	}
 	f.size += int64(n)
 	return n, err
 }
