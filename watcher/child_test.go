@@ -62,7 +62,7 @@ func mountNamespace() *syscall.SysProcAttr {
 	return asRootIn(syscall.CLONE_NEWNS)
 }
 
-func TestPermissions(t *testing.T) { // W17, W23
+func TestPermissions(t *testing.T) { // W17, W23, FS3
 	if !inChild(t, asNobody()) {
 		return
 	}
@@ -115,7 +115,7 @@ func TestInstanceLimit(t *testing.T) { // W22
 	s.reaches(t, path, Inotify, 3*time.Second)
 }
 
-func TestMounts(t *testing.T) { // W21, and what comes and goes over a watched directory
+func TestMounts(t *testing.T) { // W21, and what comes and goes over a watched directory, FS1
 	if !inChild(t, mountNamespace()) {
 		return
 	}

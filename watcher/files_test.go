@@ -149,7 +149,7 @@ func TestWritersInPlace(t *testing.T) { // W7, W9, W10
 }
 
 // TestDirectoryReplaced: each way of losing the watched directory ends with events working again.
-func TestDirectoryReplaced(t *testing.T) { // W18, W19, W20
+func TestDirectoryReplaced(t *testing.T) { // W18, W19, W20, FS1
 	tests := []struct {
 		name   string
 		change func(t *testing.T, top, dir string)
@@ -437,4 +437,53 @@ func TestEventTellsAtOnce(t *testing.T) {
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %v", took)
 	}
+}
+
+// A symlink and its target share a directory watch, whichever was watched first; dropping one leaves the other.
+func TestAFileAndALinkToIt(t *testing.T) { // FS4
+	dir, other := t.TempDir(), t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(other, "link")
+	write(t, file, "one")
+	must(t, os.Symlink(file, link))
+	ofFile, ofLink := newRecord(), newRecord()
+	w := new(Watcher)
+	both := []File{{Path: file, Changed: ofFile.changed}, {Path: link, Changed: ofLink.changed}}
+	w.Set(both)
+	start(t, w)
+	ofFile.wants(t, time.Second, "one")
+	ofLink.wants(t, time.Second, "one")
+	replace(t, file, "two")
+	ofFile.wants(t, 250*time.Millisecond, "one", "two")
+	ofLink.wants(t, 250*time.Millisecond, "one", "two")
+	w.Set(both[1:])
+	time.Sleep(50 * time.Millisecond) // Run takes the set when it is roused
+	replace(t, file, "three")
+	ofLink.wants(t, 250*time.Millisecond, "one", "two", "three")
+	w.Set(both[:1])
+	ofFile.wants(t, time.Second, "one", "two", "three") // new to the set, it is told what is there
+	replace(t, file, "four")
+	ofFile.wants(t, 250*time.Millisecond, "one", "two", "three", "four")
+	for kind, n := range w.Errors() {
+		if n > 0 {
+			t.Errorf("%d errors of kind %s", n, kind)
+		}
+	}
+}
+
+// Who holds a deleted file open hides its end from a watch on the file; ours is on the directory.
+func TestDeletedWhileHeldOpen(t *testing.T) { // FS6
+	path := filepath.Join(t.TempDir(), "file")
+	write(t, path, "one")
+	held, err := os.Open(path)
+	must(t, err)
+	defer func() { _ = held.Close() }()
+	r := newRecord()
+	w := new(Watcher)
+	w.Set([]File{{Path: path, Changed: r.changed}})
+	start(t, w)
+	r.wants(t, time.Second, "one")
+	must(t, os.Remove(path))
+	r.wants(t, time.Second, "one", "missing")
+	write(t, path, "two")
+	r.wants(t, time.Second, "one", "missing", "two")
 }

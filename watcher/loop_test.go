@@ -257,7 +257,7 @@ func TestMtimeProvesNothing(t *testing.T) { // W25
 	})
 }
 
-func TestDegradedBacksOffAndRecovers(t *testing.T) { // W22, W24
+func TestDegradedBacksOffAndRecovers(t *testing.T) { // W22, W24, FS3
 	refuse := func(k *kernel) {
 		k.refuse = func(n int) error {
 			if n < 10 {
@@ -298,7 +298,7 @@ func TestDegradedBacksOffAndRecovers(t *testing.T) { // W22, W24
 	})
 }
 
-func TestErrorsCauseFullCheck(t *testing.T) {
+func TestErrorsCauseFullCheck(t *testing.T) { // FS2
 	tests := []struct {
 		kind string
 		err  error

@@ -53,6 +53,7 @@ func (p point) MarshalLogObject(e zapcore.ObjectEncoder) error {
 	return nil
 }
 
+// ZP10
 func TestFieldsOfEveryTypeInBothForms(t *testing.T) {
 	at := time.Date(2026, 11, 23, 18, 0, 0, 5e6, time.UTC)
 	text, raw := lines(t, jsonAndText, func(log *zap.Logger) {
@@ -74,7 +75,7 @@ func TestFieldsOfEveryTypeInBothForms(t *testing.T) {
 	}
 }
 
-// One record is one line, whatever is in it.
+// ZP4: One record is one line, whatever is in it.
 func TestNothingForgesALine(t *testing.T) {
 	evil := "a\nb\rc\x1b[31m\u0085\u2028\u2029\x00\x7f\xffé"
 	text, raw := lines(t, jsonAndText, func(log *zap.Logger) {

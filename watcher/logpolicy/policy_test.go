@@ -55,6 +55,7 @@ func TestTheFullFormHoldsOnlyDefaults(t *testing.T) {
 	}
 }
 
+// L11, and every code of §3
 func TestMistakesHaveACodeAndAPlace(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"", "p:1:1: error[LP002]"},

@@ -109,7 +109,7 @@ func TestNoCanaryInAnyOutput(t *testing.T) {
 	}
 }
 
-// ZP1: With fields and the panic value are redacted too.
+// ZP1, ZP9: With fields and the panic value are redacted too.
 func TestThePanicOfALoggerHidesSecrets(t *testing.T) {
 	r := newRig(t).run()
 	for name, log := range map[string]func(string, ...zap.Field){"panic": r.Logger().Panic, "fatal": r.Logger().Fatal} {

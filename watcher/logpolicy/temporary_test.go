@@ -267,6 +267,7 @@ func TestExplainSaysWhichLayerDecides(t *testing.T) {
 	}
 }
 
+// ZP5
 func TestParseLevel(t *testing.T) {
 	for text, want := range map[string]Level{"debug": Debug, "Info": Info, "WARNING": Warning, "warn": Warning, "30": Warning, "40": Error, "FATAL": Critical, "off": Off} {
 		if got, err := ParseLevel(text); err != nil || got != want {
