@@ -205,17 +205,14 @@ func (a *app) policySet() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeLevel,
 	}
-	duration := c.Flags().Duration("for", 0, "how long, 1s to 24h; 0s ends it now")
-	if err := c.MarkFlagRequired("for"); err != nil {
-		panic(err) // the flag is declared above
-	}
+	duration := c.Flags().Duration("for", 0, "how long, 1s to 24h; 0s ends it now (required)")
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		area, level, ok := strings.Cut(args[0], "=")
 		if !ok && *duration == 0 {
 			ok = true // ending needs no level
 		}
-		if !ok || area == "" || *duration < 0 || *duration > 0 && *duration < time.Second || *duration > 24*time.Hour {
+		if !ok || area == "" || !c.Flags().Changed("for") || *duration < 0 || *duration > 0 && *duration < time.Second || *duration > 24*time.Hour {
 			return &exit{code: exitUsage, err: errors.New("want AREA=LEVEL --for 1s to 24h"), help: "for example: renewd log-policy set token=DEBUG --for 15m"}
 		}
 		client, err := a.adminClient(c)

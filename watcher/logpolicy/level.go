@@ -86,7 +86,7 @@ func suggestLevel(text string) string {
 }
 
 // decodeLevel reads a level; what says of what it is, unless the key does.
-func decodeLevel(v strict.Value, what string) Level {
+func decodeLevel(v strict.Value, what string, help func(string) string) Level {
 	if v.Kind() == strict.Bool {
 		fail(v, "LP012", fmt.Sprintf("%s is no level", v.Show()), `write "OFF" in quotes: YAML 1.1 reads it as false`)
 		return Warning
@@ -97,7 +97,7 @@ func decodeLevel(v strict.Value, what string) Level {
 		if what != "level" {
 			problem += " for " + what
 		}
-		fail(v, "LP012", problem, suggestLevel(v.Text()))
+		fail(v, "LP012", problem, help(v.Text()))
 	}
 	if instead != "" {
 		v.Warn(strict.Mistake{Rule: "LP204", Problem: v.Show() + " is an old name", Help: "write " + instead})
@@ -107,7 +107,7 @@ func decodeLevel(v strict.Value, what string) Level {
 
 // DecodeValue implements strict.Custom.
 func (l *Level) DecodeValue(v strict.Value) {
-	if *l = decodeLevel(v, v.Label()); *l == notSet {
+	if *l = decodeLevel(v, v.Label(), suggestLevel); *l == notSet {
 		fail(v, "LP012", "NOTSET is the floor of a handler, not a level", suggestLevel(""))
 	}
 }
@@ -123,7 +123,9 @@ func (*Level) Schema() map[string]any {
 type floor Level
 
 // DecodeValue implements strict.Custom.
-func (f *floor) DecodeValue(v strict.Value) { *f = floor(decodeLevel(v, v.Label())) }
+func (f *floor) DecodeValue(v strict.Value) {
+	*f = floor(decodeLevel(v, v.Label(), func(text string) string { return suggestLevel(text) + ", or NOTSET" }))
+}
 
 // Schema implements strict.Custom.
 func (*floor) Schema() map[string]any {

@@ -78,6 +78,7 @@ func (s source) parse() (*policy, *strict.Document) {
 	for _, name := range slices.Sorted(maps.Keys(p.Areas)) {
 		c.area(name, p.Areas[name])
 	}
+	c.reached()
 	return p, c.Document
 }
 
@@ -165,10 +166,34 @@ func (c *checker) handler(at string, h *handler) {
 	}
 	r := h.Rotate
 	within(c, at+".rotate.maxSize", r.MaxSize, 64<<10, 16<<30, 64<<10)
-	within(c, at+".rotate.every", r.Every, span(time.Minute), huge, 0)
-	within(c, at+".rotate.maxAge", r.MaxAge, span(time.Hour), span(36500*24*time.Hour), 0)
+	within(c, at+".rotate.every", r.Every, span(time.Minute), longestSpan, 0)
+	within(c, at+".rotate.maxAge", r.MaxAge, span(time.Hour), longestSpan, 0)
 	if r.MaxTotal < r.MaxSize && !c.Failed(at+".rotate") {
 		c.warn(at+".rotate.maxTotal", "LP203", "maxTotal %v is below maxSize %v: a full backup does not stay", r.MaxTotal, r.MaxSize)
+	}
+}
+
+// reached says where lines go nowhere, and which handlers get none.
+func (c *checker) reached() {
+	named, byDefault := map[string]bool{}, false
+	for _, a := range c.policy.Areas {
+		for _, h := range a.Handlers {
+			named[h] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.policy.Handlers)) {
+		h := c.policy.Handlers[name]
+		if byDefault = byDefault || h.ByDefault; !h.ByDefault && !named[name] && !c.Failed("handlers."+name) {
+			c.warn("handlers."+name, "LP202", "the handler gets no lines: it is not a default, and no area names it")
+		}
+	}
+	if !byDefault && !c.Failed("handlers") {
+		c.warn("handlers", "LP202", "an area that names no handlers logs nowhere: none is a default")
+	}
+	for i, k := range c.policy.Redact.Keys {
+		if len(appendFolded(nil, k)) == 0 {
+			c.fail(fmt.Sprintf("redact.keys[%d]", i), "LP015", "", "%q names no field", k)
+		}
 	}
 }
 
@@ -202,8 +227,11 @@ func (c *checker) area(name string, a area) {
 	switch {
 	case declared:
 	case !isToken || token == "":
-		c.ReportKey(at, strict.Mistake{Rule: "LP013", Problem: fmt.Sprintf("unknown area %.70q", name),
-			Help: strict.Suggest(name, areaNames(c.areas))})
+		help := strict.Suggest(name, areaNames(c.areas))
+		if name == "root" {
+			help = "the level of everything is the key level at the top"
+		}
+		c.ReportKey(at, strict.Mistake{Rule: "LP013", Problem: fmt.Sprintf("unknown area %.70q", name), Help: help})
 	case c.tokens != nil && !slices.Contains(c.tokens, token):
 		c.warn(at, "LP205", "no token %.70q is configured", token)
 	}
@@ -216,13 +244,15 @@ func (c *checker) area(name string, a area) {
 	if a.Until != nil && a.For != nil {
 		c.fail(at, "LP015", "leave one of them out", "until and for exclude each other")
 	} else if a.For != nil {
-		within(c, at+".for", *a.For, span(time.Second), huge, span(time.Second))
+		within(c, at+".for", *a.For, span(time.Second), longestSpan, span(time.Second))
 	}
 	if end := a.ends(c.since); !end.IsZero() && !end.After(c.now) && !c.Failed(at) {
 		c.warn(at, "LP201", "the time of the entry ended at %s; it counts as not written", end.UTC().Format(time.RFC3339))
 	} else if a.For != nil && c.fleeting && !c.Failed(at) {
 		c.warn(at, "LP202", "without a file, for begins again with each start; write until")
-	} else if a.Handlers == nil && a.Until == nil && a.For == nil && c.idle(name, a) && !c.Failed(at) {
+	} else if a.Handlers == nil && a.Level == nil && !c.Failed(at) {
+		c.warn(at, "LP202", "the entry has no effect: it has neither a level nor handlers")
+	} else if a.Handlers == nil && a.Level != nil && a.Until == nil && a.For == nil && c.idle(name, a) && !c.Failed(at) {
 		c.warn(at, "LP202", "the entry has no effect: the area inherits the same level")
 	}
 }
@@ -240,9 +270,6 @@ func (c *checker) places(name, at string, a area) {
 
 // idle reports whether an area would have the same level without its entry.
 func (c *checker) idle(name string, a area) bool {
-	if a.Level == nil {
-		return true
-	}
 	for parent := parentOf(name); parent != ""; parent = parentOf(parent) {
 		if b, ok := c.policy.Areas[parent]; ok && b.Level != nil {
 			return b.Until == nil && b.For == nil && *b.Level == *a.Level

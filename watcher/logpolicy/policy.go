@@ -40,7 +40,7 @@ func (a *area) DecodeValue(v strict.Value) {
 		v.Decode((*long)(a))
 		return
 	}
-	if l := decodeLevel(v, `area "`+v.Label()+`"`); l == notSet {
+	if l := decodeLevel(v, `area "`+v.Label()+`"`, suggestLevel); l == notSet {
 		fail(v, "LP012", "NOTSET is the floor of a handler, not a level", suggestLevel(""))
 	} else {
 		a.Level = new(l)
@@ -59,7 +59,7 @@ func (a *area) String() string { return "" }
 
 // handler is an output.
 type handler struct {
-	Type      string  `yaml:"type" required:"true" enum:"stream,file" doc:"Kind of output."`
+	Type      string  `yaml:"type" required:"true" enum:"stream,file" doc:"Kind of output: stream or file."`
 	Stream    string  `yaml:"stream" enum:"stderr,stdout" only:"stream" doc:"Which stream."`
 	Path      string  `yaml:"path" only:"file" doc:"Directory, absolute."`
 	Name      string  `yaml:"name" only:"file" doc:"Name of the file in that directory."`

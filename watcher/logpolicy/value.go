@@ -5,7 +5,6 @@ package logpolicy
 
 import (
 	"fmt"
-	"math"
 	"regexp"
 	"regexp/syntax"
 	"strconv"
@@ -244,5 +243,5 @@ func (e expression) String() string {
 	return e.Regexp.String()
 }
 
-// huge is no limit for sizes and spans.
-const huge = math.MaxInt64
+// longestSpan is the bound of spans.
+const longestSpan = span(36500 * 24 * time.Hour)
