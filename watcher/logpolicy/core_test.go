@@ -392,3 +392,54 @@ func TestAnApplyThatHangsStopsNothingElse(t *testing.T) {
 		t.Error("Run did not end")
 	}
 }
+
+// A handler that hangs may leave the policy, and come back: neither waits for it, and what it was given before is written when
+// it moves again.
+func TestAHangingHandlerMayLeaveAndComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, stderr := &buffer{gate: make(chan struct{})}, &buffer{}
+		s := New(Options{Areas: areas, Stderr: stderr, Stdout: out})
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { _ = s.Run(ctx) })
+		const with = "handlers: {out: {type: stream, stream: stdout}, console: {type: stream}}"
+		mustApply(t, s, with)
+		for i := range 2000 {
+			s.Logger().Warn(fmt.Sprint("line-", i))
+		}
+		synctest.Wait()
+		begin := time.Now()
+		mustApply(t, s, "level: INFO")
+		s.Logger().Info("without it")
+		mustApply(t, s, with)
+		s.Logger().Warn("with it again")
+		mustApply(t, s, "level: INFO")
+		if took := time.Since(begin); took > 2*maxWait {
+			t.Errorf("three reloads took %v", took)
+		}
+		out.mu.Lock()
+		close(out.gate)
+		out.gate = nil
+		out.mu.Unlock()
+		synctest.Wait()
+		if err := s.Sync(); err != nil {
+			t.Error(err)
+		}
+		contains(t, out.String(), "| line-0\n", "| line-1000\n")
+		contains(t, stderr.String(), "without it\n", "with it again\n", "line-1999\n")
+		var dropped uint64
+		for _, c := range s.State().Counters {
+			if c.Name == "lines_dropped_total" {
+				dropped += c.Value
+				if c.Labels[1] != "out" {
+					t.Errorf("%v", c)
+				}
+			}
+		}
+		if n := strings.Count(out.String(), "line-"); n+int(dropped) < 2000 || n < 1000 {
+			t.Errorf("%d lines, %d dropped", n, dropped)
+		}
+		cancel()
+		group.Wait()
+	})
+}
