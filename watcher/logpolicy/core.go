@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,14 +19,6 @@ import (
 type core struct {
 	s      *Switch
 	fields []zap.Field
-	nested bool // there is a namespace, which swallows the fields of a call
-	cache  atomic.Pointer[encodedFields]
-}
-
-// encodedFields is With fields as one generation has them.
-type encodedFields struct {
-	of      *redactor
-	members []member
 }
 
 // Enabled reports whether any area logs at the level: it does not see the name.
@@ -39,10 +30,9 @@ func (c *core) Level() zapcore.Level { return c.s.current.Load().least }
 // With returns a core with more fields. What could change later is encoded now, and what has the shape or the name of a
 // secret is hidden before it is kept.
 func (c *core) With(fields []zap.Field) zapcore.Core {
-	child := &core{s: c.s, fields: slices.Clip(c.fields), nested: c.nested}
+	child := &core{s: c.s, fields: slices.Clip(c.fields)}
 	g := c.s.current.Load()
 	for _, f := range fields {
-		child.nested = child.nested || f.Type == zapcore.NamespaceType
 		f, ok := g.frozen(f)
 		if !ok {
 			c.s.panicked("")
@@ -111,7 +101,8 @@ func (c *core) Write(e zapcore.Entry, fields []zap.Field) error {
 	if g.callers && !r.caller.Defined {
 		r.caller = callerOf()
 	}
-	if !c.addFields(r, g, fields) {
+	r.all = append(append(r.all, c.fields...), fields...)
+	if !r.encode(g, r.all) {
 		c.s.panicked(e.LoggerName)
 	}
 	n.lines.add(r.level)
@@ -140,28 +131,8 @@ func (s *Switch) record(g *generation, e zapcore.Entry) *record {
 	r := s.records.Get().(*record)
 	*r = record{time: e.Time, level: Level(min(e.Level, zapcore.DPanicLevel)), name: g.redactor.text(e.LoggerName),
 		message: g.redactor.text(e.Message), trace: g.redactor.text(e.Stack), caller: e.Caller, process: s.process, started: s.started,
-		members: r.members[:0], fields: r.fields[:0], line: r.line[:0]}
+		all: r.all[:0], members: r.members[:0], fields: r.fields[:0], line: r.line[:0]}
 	return r
-}
-
-// addFields gives a record the With fields, as the generation has them, and those of the call. It reports false after a
-// panic in one of them.
-func (c *core) addFields(r *record, g *generation, fields []zap.Field) (ok bool) {
-	if c.nested {
-		return r.encode(g, append(slices.Clip(c.fields), fields...))
-	}
-	ok = true
-	if len(c.fields) > 0 {
-		known := c.cache.Load()
-		if known == nil || known.of != g.redactor {
-			var own record
-			ok = own.encode(g, c.fields)
-			known = &encodedFields{of: g.redactor, members: own.members}
-			c.cache.Store(known)
-		}
-		r.members = append(r.members, known.members...)
-	}
-	return r.encode(g, fields) && ok
 }
 
 // write encodes the record once for each format and queues it at each output whose floor it reaches.

@@ -114,15 +114,11 @@ func (s *scanner) object(mark int, ofLine bool) {
 		}
 		end := len(s.out)
 		s.out = append(s.out, '"', ':')
-		s.pos++                     // :
-		if s.redactor.key(inside) { // before it got a suffix
-			if !bytes.HasPrefix(s.in[s.pos:], []byte(`"`+redacted+`"`)) { // else it was hidden at With
-				s.redactor.count("field")
-			}
-			s.skip()
-			s.out = append(s.out, `"`+redacted+`"`...)
-		} else {
-			s.value()
+		s.pos++ // :
+		s.value()
+		if s.redactor.key(inside) && string(s.out[end+2:]) != `"`+redacted+`"` { // else it was hidden at With
+			s.redactor.count("field")
+			s.out = append(s.out[:end+2], `"`+redacted+`"`...)
 		}
 		s.seen = append(s.seen, member{key: s.out[start:end], value: s.out[end+2:]})
 	}
@@ -144,30 +140,6 @@ func (s *scanner) taken(key []byte, mark int, ofLine bool) bool {
 	}
 	return false
 }
-
-// skip passes over a value.
-func (s *scanner) skip() {
-	for depth := 0; ; {
-		switch s.in[s.pos] {
-		case '"':
-			s.token()
-		case '{', '[':
-			depth++
-			s.pos++
-		case '}', ']':
-			depth--
-			s.pos++
-		default:
-			s.pos++
-		}
-		if depth == 0 && isEnd(s.in[s.pos]) {
-			return
-		}
-	}
-}
-
-// isEnd reports whether a value ends before c.
-func isEnd(c byte) bool { return c == ',' || c == ']' || c == '}' }
 
 // value copies one value.
 func (s *scanner) value() {
@@ -193,7 +165,7 @@ func (s *scanner) value() {
 		s.out = append(s.out, '"')
 	default:
 		start := s.pos
-		for s.pos < len(s.in) && !isEnd(s.in[s.pos]) {
+		for c := s.in[s.pos]; c != ',' && c != ']' && c != '}'; c = s.in[s.pos] {
 			s.pos++
 		}
 		s.out = append(s.out, s.in[start:s.pos]...)

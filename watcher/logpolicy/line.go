@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
@@ -22,11 +23,12 @@ type record struct {
 	message string
 	trace   string
 	caller  zapcore.EntryCaller
-	members []member // With fields and those of the call
+	members []member // the fields
 	process int
 	started time.Time
 
-	fields []byte // what members of the call are made of
+	all    []zap.Field // With fields and those of the call
+	fields []byte      // what the members are made of
 	line   []byte
 }
 

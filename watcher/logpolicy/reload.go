@@ -4,15 +4,12 @@
 package logpolicy
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -34,17 +31,6 @@ const (
 	missing     = "missing"
 	applyFailed = "apply_failed"
 )
-
-// Rejected is why a policy is not in force. Its text lists every mistake with its place; the last line says what stays.
-type Rejected struct {
-	Problems []strict.Problem // sorted by position
-	Warnings []strict.Problem
-	Again    bool // the text is right and what it asks for may become possible: try again
-	text     string
-}
-
-// Error implements error.
-func (r *Rejected) Error() string { return r.text }
 
 // report is how following the file goes.
 type report struct {
@@ -215,117 +201,12 @@ func (s *Switch) revert() {
 	s.applied(g, old, "default")
 }
 
-// Renew is for a file that may have been put in place again with the bytes that are in force: then "for" counts anew. Other
-// bytes are left to whoever follows the file. read is called only if it matters.
-func (s *Switch) Renew(name string, read func() ([]byte, error)) error {
-	g := s.current.Load()
-	if since, ofFile := s.since(name, g.sum, g); g.name != name || !ofFile || !g.renewable(since) {
-		return nil
-	}
-	data, err := read()
-	if sum := sha256.Sum256(data); err != nil || g.sum != hex.EncodeToString(sum[:]) {
-		return nil
-	}
-	return s.Apply(name, data, "file")
-}
-
-// renewable reports whether the policy has levels that count from a time, and that is now a later one.
-func (g *generation) renewable(since time.Time) bool {
-	timed := false
-	for _, a := range g.policy.Areas {
-		timed = timed || a.For != nil
-	}
-	return timed && since.After(g.since)
-}
-
-// since returns what "for" counts from, and whether that is when a file was put in place.
-func (s *Switch) since(name, sum string, old *generation) (at time.Time, ofFile bool) {
-	now := time.Now().Round(0)
-	if s.placed != nil {
-		if at, err := s.placed(name); err == nil && at.Before(now) {
-			return at, true
-		} else if err == nil {
-			return now, true
-		}
-	}
-	if sum == old.sum {
-		return old.since, false
-	}
-	return now, false
-}
-
 // source makes a text ready to be parsed.
 func (s *Switch) source(name string, data []byte) source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now().Round(0)
 	return source{name: name, data: data, areas: s.areas, tokens: s.tokens, now: now, since: now}
-}
-
-// hider returns what hides secrets in a text about policies: by the rules in force and by those of each policy.
-func (s *Switch) hider(policies ...*policy) func(string) string {
-	all := []*redactor{s.current.Load().redactor}
-	for _, p := range policies {
-		all = append(all, newRedactor(p.Redact, s.countRedaction))
-	}
-	return func(text string) string {
-		for _, r := range all {
-			text = r.text(text)
-		}
-		return text
-	}
-}
-
-// reject finishes an attempt with the mistakes of doc.
-func (s *Switch) reject(result string, doc *strict.Document, p *policy, sum, message string) error {
-	g := s.current.Load()
-	last := "the built-in policy stays in force."
-	if g.sum != "" {
-		last = fmt.Sprintf("generation %d (sha256 %.6s…, loaded %s) stays in force.", g.number, g.sum, g.loaded.UTC().Format(time.RFC3339))
-	}
-	last = "Policy NOT applied; " + last
-	if g.partial && g.sum == sum {
-		last = "Policy applied in part: the lines of these handlers go to stderr."
-	}
-	err := rejected(doc, last, s.hider(p))
-	err.Again = result == applyFailed
-	s.finish(result, false, sum+err.Error(), s.failure(Error, message, err))
-	return err
-}
-
-// rejected makes the error of a document.
-func rejected(doc *strict.Document, last string, hide func(string) string) *Rejected {
-	r := &Rejected{Warnings: doc.Warnings()}
-	if e, ok := errors.AsType[*strict.Error](doc.Err()); ok {
-		r.Problems = e.Problems
-	}
-	all := slices.Concat(r.Problems, r.Warnings)
-	for _, list := range [][]strict.Problem{r.Problems, r.Warnings} {
-		for i := range list {
-			list[i].Text, list[i].Help = hide(list[i].Text), hide(list[i].Help)
-		}
-	}
-	sort.SliceStable(all, func(i, j int) bool {
-		a, b := all[i], all[j]
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) < 0
-	})
-	r.text = hide(join(all) + fmt.Sprintf("\n%s, %s. %s", plural(len(r.Problems), "error"), plural(len(r.Warnings), "warning"), last))
-	return r
-}
-
-func join(list []strict.Problem) string {
-	var lines []string
-	for _, p := range list {
-		lines = append(lines, p.String())
-	}
-	return strings.Join(lines, "\n")
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // announce writes an outcome once to each place that the generations write to, and always to stderr.

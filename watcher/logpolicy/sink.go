@@ -36,15 +36,15 @@ type output struct {
 
 // batch is lines with their ends, one after the other.
 type batch struct {
-	text  []byte
-	lines []queued
+	text   []byte
+	lines  []queued
+	urgent bool // worth an fsync
 }
 
-// queued is a line of a batch, and the handler that it is for.
+// queued is where a line of a batch ends, and the handler that it is for.
 type queued struct {
-	end    int // in the text
-	from   *output
-	urgent bool // worth an fsync
+	end  int
+	from *output
 }
 
 // writer is what a sink writes to. Its methods are called by one goroutine at a time.
@@ -99,7 +99,7 @@ func (s *sink) put(text []byte, from *output, urgent bool) {
 	}
 	w := &s.waiting
 	w.text = append(append(w.text, text...), '\n')
-	w.lines = append(w.lines, queued{len(w.text), from, urgent})
+	w.lines, w.urgent = append(w.lines, queued{len(w.text), from}), w.urgent || urgent
 	s.bytes += len(text) + 1
 	s.accepted++
 	if s.closing {
@@ -242,33 +242,29 @@ func (s *sink) idle() bool {
 
 // empty writes a batch. A line that cannot be written is over, the next ones are tried.
 func (s *sink) empty(b *batch) {
-	rest, start := b.lines, 0
-	for len(rest) > 0 {
+	for start, rest := 0, b.lines; len(rest) > 0; {
 		n, err := s.guard(func() (int, error) { return s.writer.write(b.text[start:]) })
-		done, urgent := 0, false
-		for ; done < len(rest) && rest[done].end <= start+n; done++ {
-			urgent = urgent || rest[done].urgent
-		}
-		if urgent {
-			s.writer.sync()
+		done, end := 0, start
+		for done < len(rest) && rest[done].end <= start+n {
+			end = rest[done].end
+			done++
 		}
 		if err == nil && done == 0 {
 			err = io.ErrShortWrite
 		}
 		if err != nil && done < len(rest) {
-			at := start
-			if done > 0 {
-				at = rest[done-1].end
-			}
-			s.failed(b.text[at:rest[done].end-1], rest[done].from, err)
+			s.failed(b.text[end:rest[done].end-1], rest[done].from, err)
+			end = rest[done].end
 			done++
 		}
-		s.wrote(done, rest[done-1].end-start)
-		start, rest = rest[done-1].end, rest[done:]
+		if b.urgent {
+			s.writer.sync()
+		}
+		s.wrote(done, end-start)
+		start, rest = end, rest[done:]
 	}
 	clear(b.lines) // they hold on to the handlers of old policies
-	b.text, b.lines = b.text[:0], b.lines[:0]
-	if cap(b.text) > keepBuffer {
+	if *b = (batch{text: b.text[:0], lines: b.lines[:0]}); cap(b.text) > keepBuffer {
 		*b = batch{}
 	}
 }
@@ -324,10 +320,8 @@ func (s *sink) complain(handler string, err error) {
 	if !s.counts.first(handler+" "+errno(err), time.Minute) || to == s {
 		return
 	}
-	text := time.Now().AppendFormat(nil, iso)
-	text = append(text, " | ERROR | log handler "...)
-	text = appendEscaped(text, handler+": "+err.Error(), false)
-	to.put(text, &output{name: handler}, false)
+	text := append(time.Now().AppendFormat(nil, iso), " | ERROR | log handler "...)
+	to.put(appendEscaped(text, handler+": "+err.Error(), false), &output{name: handler}, false)
 }
 
 // errno names the system error below err, for a metric.

@@ -5,6 +5,8 @@ package logpolicy
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -19,6 +21,45 @@ const (
 	shortest = time.Second
 	longest  = 24 * time.Hour
 )
+
+// Renew is for a file that may have been put in place again with the bytes that are in force: then "for" counts anew. Other
+// bytes are left to whoever follows the file. read is called only if it matters.
+func (s *Switch) Renew(name string, read func() ([]byte, error)) error {
+	g := s.current.Load()
+	if since, ofFile := s.since(name, g.sum, g); g.name != name || !ofFile || !g.renewable(since) {
+		return nil
+	}
+	data, err := read()
+	if sum := sha256.Sum256(data); err != nil || g.sum != hex.EncodeToString(sum[:]) {
+		return nil
+	}
+	return s.Apply(name, data, "file")
+}
+
+// renewable reports whether the policy has levels that count from a time, and that is now a later one.
+func (g *generation) renewable(since time.Time) bool {
+	timed := false
+	for _, a := range g.policy.Areas {
+		timed = timed || a.For != nil
+	}
+	return timed && since.After(g.since)
+}
+
+// since returns what "for" counts from, and whether that is when a file was put in place.
+func (s *Switch) since(name, sum string, old *generation) (at time.Time, ofFile bool) {
+	now := time.Now().Round(0)
+	if s.placed != nil {
+		if at, err := s.placed(name); err == nil && at.Before(now) {
+			return at, true
+		} else if err == nil {
+			return now, true
+		}
+	}
+	if sum == old.sum {
+		return old.since, false
+	}
+	return now, false
+}
 
 // SetLevel gives an area another level for 1 s to 24 h; "root" is the top level. It outranks everything else, survives
 // reloads, and ends by itself within a second of its time. The latest of several counts, and after it the one before that
