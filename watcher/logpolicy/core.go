@@ -14,8 +14,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// core is the zapcore.Core of every logger of a Switch. It keeps its fields raw and encodes them again for each
-// generation, so that a child made long ago obeys the policy in force.
+// core is the zapcore.Core of every logger of a Switch. It keeps its fields raw and encodes them with each line, so that a
+// child made long ago obeys the policy in force.
 type core struct {
 	s      *Switch
 	fields []zap.Field
@@ -43,7 +43,7 @@ func (c *core) With(fields []zap.Field) zapcore.Core {
 }
 
 // frozen returns a field that no longer depends on what it was made of: the caller may change a map after With, and the
-// line is encoded again for each generation. Numbers, times and the like are copies already. ok is false after a panic.
+// field is encoded by rules that may change too. Numbers, times and the like are copies already. ok is false after a panic.
 func (g *generation) frozen(f zap.Field) (_ zap.Field, ok bool) {
 	switch f.Type {
 	case zapcore.StringType:

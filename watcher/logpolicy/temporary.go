@@ -45,20 +45,20 @@ func (g *generation) renewable(since time.Time) bool {
 	return timed && since.After(g.since)
 }
 
-// since returns what "for" counts from, and whether that is when a file was put in place.
+// since returns what "for" counts from, and whether a file says so. A file of the future, because a clock was set, counts from
+// when it was first applied.
 func (s *Switch) since(name, sum string, old *generation) (at time.Time, ofFile bool) {
 	now := time.Now().Round(0)
 	if s.placed != nil {
-		if at, err := s.placed(name); err == nil && at.Before(now) {
-			return at, true
-		} else if err == nil {
-			return now, true
+		placed, err := s.placed(name)
+		if ofFile = err == nil; ofFile && !placed.After(now) {
+			return placed, true
 		}
 	}
 	if sum == old.sum {
-		return old.since, false
+		return old.since, ofFile
 	}
-	return now, false
+	return now, ofFile
 }
 
 // SetLevel gives an area another level for 1 s to 24 h; "root" is the top level. It outranks everything else, survives

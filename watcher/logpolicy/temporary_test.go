@@ -153,7 +153,9 @@ func TestForCountsFromTheFile(t *testing.T) {
 		placed = time.Now().Add(time.Hour) // a clock that was wrong gives no more than was asked for
 		offer(other)
 		offer(text)
-		time.Sleep(15*time.Minute + time.Second)
+		time.Sleep(10 * time.Minute)
+		renew(text)
+		time.Sleep(5*time.Minute + time.Second)
 		is("WARNING")
 	})
 }
