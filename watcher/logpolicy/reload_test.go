@@ -295,9 +295,10 @@ func TestWhatIsSaidOfAPolicyHidesWhatItHides(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := r.Check("a", []byte(with+"areas: {"+secret+": INFO, token: {level: "+secret+"}}\n"), true)
-	shown := fmt.Sprint(diff, explained, found)
+	var shown strings.Builder
+	fmt.Fprint(&shown, diff, explained, found)
 	for _, p := range found.Problems { // as JSON has them
-		shown += p.Text + p.Help
+		shown.WriteString(p.Text + p.Help)
 	}
 	if err := r.Apply("a", []byte(with), "test"); err != nil {
 		t.Fatal(err)
@@ -306,8 +307,8 @@ func TestWhatIsSaidOfAPolicyHidesWhatItHides(t *testing.T) {
 	_ = r.Apply("a", []byte("version: 1"), "test") // the line that says what went is told by rules that do not know it
 	_ = r.Apply("a", []byte(with+"level: "+secret), "test")
 	r.flush()
-	lacks(t, shown+fmt.Sprint(inForce, r.State())+r.err.String(), secret)
-	contains(t, shown, "redact.patterns: none→[[redacted]]", "/[redacted]/renewd.log", "error[LP012]: unknown level")
+	lacks(t, shown.String()+fmt.Sprint(inForce, r.State())+r.err.String(), secret)
+	contains(t, shown.String(), "redact.patterns: none→[[redacted]]", "/[redacted]/renewd.log", "error[LP012]: unknown level")
 	contains(t, r.err.String(), "redact.patterns: [[redacted]]→none")
 }
 

@@ -23,14 +23,17 @@ const (
 )
 
 // Renew is for a file that may have been put in place again with the bytes that are in force: then "for" counts anew. Other
-// bytes are left to whoever follows the file. read is called only if it matters.
+// bytes are left to whoever follows the file. read is called only if it matters. An error is that of read, or Apply's.
 func (s *Switch) Renew(name string, read func() ([]byte, error)) error {
 	g := s.current.Load()
 	if since, ofFile := s.since(name, g.sum, g); g.name != name || !ofFile || !g.renewable(since) {
 		return nil
 	}
 	data, err := read()
-	if sum := sha256.Sum256(data); err != nil || g.sum != hex.EncodeToString(sum[:]) {
+	if err != nil {
+		return err
+	}
+	if sum := sha256.Sum256(data); g.sum != hex.EncodeToString(sum[:]) {
 		return nil
 	}
 	return s.Apply(name, data, "file")
