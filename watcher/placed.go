@@ -4,6 +4,7 @@
 package watcher
 
 import (
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,28 +12,29 @@ import (
 
 // PlacedAt returns when a file was put where the path leads: the latest time of a symlink on the way and of the file. It is
 // later after a rename over, after writing in place, also of the same bytes, and after a volume was switched, but not after
-// a restart of the process. An error wraps fs.ErrNotExist or is what the kernel says.
+// a restart of the process. inVolume says that the kubelet put it there, as a ConfigMap or the like. An error wraps
+// fs.ErrNotExist or is what the kernel says.
 //
-// Of a file that no symlink leads to it is the time of the inode, which a rename moves on; a chmod does too. Where there are
-// symlinks that time counts for nothing, since the kubelet may set owners of a volume again at any moment.
-func PlacedAt(path string) (time.Time, error) {
+// It is the time of the inode, which a rename moves on; a chmod does too. In a volume that time counts for nothing, since the
+// kubelet may set owners again at any moment, and there all is switched at once, also when another file changed.
+func PlacedAt(path string) (at time.Time, inVolume bool, err error) {
 	hops, _, err := resolve(absolute(path), nil)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, false, err
 	}
-	var latest time.Time
+	inVolume = slices.ContainsFunc(hops, func(h hop) bool { return h.name == "..data" })
 	for _, h := range hops {
 		var st unix.Stat_t
 		if err := ignoringEINTR(func() error { return unix.Lstat(join(h.dir, h.name), &st) }); err != nil {
-			return time.Time{}, err
+			return time.Time{}, inVolume, err
 		}
-		at := st.Mtim
-		if len(hops) == 1 {
-			at = st.Ctim
+		changed := st.Ctim
+		if inVolume {
+			changed = st.Mtim
 		}
-		if t := time.Unix(at.Unix()); t.After(latest) {
-			latest = t
+		if t := time.Unix(changed.Unix()); t.After(at) {
+			at = t
 		}
 	}
-	return latest, nil
+	return at, inVolume, nil
 }

@@ -14,16 +14,17 @@ import (
 
 func TestPlacedAt(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, "file")
+	path := filepath.Join(dir, "link", "file") // as /var/run is one
+	must(t, os.Mkdir(filepath.Join(dir, "real"), 0o755), os.Symlink("real", filepath.Join(dir, "link")))
 	placed := func() time.Time {
 		t.Helper()
-		at, err := PlacedAt(path)
-		if err != nil {
-			t.Fatal(err)
+		at, inVolume, err := PlacedAt(path)
+		if err != nil || inVolume {
+			t.Fatal(inVolume, err)
 		}
 		return at
 	}
-	if _, err := PlacedAt(path); !errors.Is(err, fs.ErrNotExist) {
+	if _, _, err := PlacedAt(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 	last := time.Now().Add(-time.Second)
@@ -56,16 +57,19 @@ func TestPlacedAtOfAVolume(t *testing.T) {
 	v := &volume{dir: t.TempDir()}
 	path := filepath.Join(v.dir, "file")
 	v.swap(t, "file", "same")
-	first, err := PlacedAt(path)
+	first, inVolume, err := PlacedAt(path)
 	must(t, err)
+	if !inVolume {
+		t.Error("it is a volume")
+	}
 	time.Sleep(20 * time.Millisecond)
 	must(t, os.Chmod(path, 0o600))
 	must(t, os.Lchown(filepath.Join(v.dir, "..data"), os.Getuid(), os.Getgid()))
-	if at, err := PlacedAt(path); err != nil || !at.Equal(first) {
+	if at, _, err := PlacedAt(path); err != nil || !at.Equal(first) {
 		t.Errorf("%v %v, want %v", at, err, first)
 	}
 	v.swap(t, "file", "same")
-	if at, err := PlacedAt(path); err != nil || !at.After(first) {
+	if at, _, err := PlacedAt(path); err != nil || !at.After(first) {
 		t.Errorf("%v %v, want later than %v", at, err, first)
 	}
 }

@@ -64,7 +64,7 @@ func (l *logFlags) add(c *cobra.Command) {
 
 // newLogging returns the logger with the built-in policy in force.
 func (a *app) newLogging(flags *logFlags) (*logging, error) {
-	o := logpolicy.Options{Areas: areas(), Stderr: a.stderr, Stdout: a.stdout, Placed: watcher.PlacedAt}
+	o := logpolicy.Options{Areas: areas(), Stderr: a.stderr, Stdout: a.stdout, Placed: placed}
 	if flags.level != "" {
 		l, err := logpolicy.ParseLevel(flags.level)
 		if err != nil {
@@ -150,9 +150,18 @@ func (l *logging) files() []watcher.File {
 	return []watcher.File{{Path: l.path, Poll: l.flags.poll, MaxBytes: logpolicy.MaxBytes + 1, Changed: l.follow, Event: l.renew(l.path)}}
 }
 
+// placed returns when a policy file was put in place.
+func placed(path string) (time.Time, error) {
+	at, _, err := watcher.PlacedAt(path)
+	return at, err
+}
+
 // renew returns what is to be called when a policy file may have been put in place again with the same bytes.
 func (l *logging) renew(path string) func() {
 	return func() {
+		if _, inVolume, err := watcher.PlacedAt(path); err != nil || inVolume {
+			return // the kubelet brings no text twice: another file of the volume changed
+		}
 		// What is in force was good before, and a file that cannot be read is told by Follow.
 		_ = l.Renew(path, func() ([]byte, error) { return readRegular(path, logpolicy.MaxBytes) })
 	}
