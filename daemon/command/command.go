@@ -157,13 +157,13 @@ func knownCommand(c *cobra.Command, args []string) error {
 }
 
 // fromEnvironment gives each flag that was not on the command line the value of its variable: --refresh-at is
-// RENEWD_REFRESH_AT.
+// RENEWD_REFRESH_AT. An empty variable counts as one that is not set: templates of pods write those.
 func fromEnvironment(c *cobra.Command, _ []string) error {
 	var errs []error
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		name := variable(f.Name)
-		value, ok := os.LookupEnv(name)
-		if f.Changed || !ok {
+		value := os.Getenv(name)
+		if f.Changed || value == "" {
 			return
 		}
 		if err := f.Value.Set(value); err != nil {

@@ -88,11 +88,11 @@ func (a *app) load(c *cobra.Command) (*loaded, error) {
 
 // locate finds the configuration: a path to read, or a text with a name.
 func (a *app) locate(one *single) (path string, text []byte, name string, err error) {
-	fromVariable, hasVariable := os.LookupEnv(configText)
+	fromVariable := os.Getenv(configText)
 	switch {
 	case a.from.path != "":
 		path = a.from.path
-	case hasVariable:
+	case fromVariable != "":
 		name, text = configText, []byte(fromVariable)
 	case one.given(false):
 		text, err = one.document()

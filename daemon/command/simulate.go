@@ -137,7 +137,7 @@ func (a *app) simulated(c *cobra.Command, s *simulation, args []string) error {
 
 // withoutSource reports whether neither a configuration nor a token by flags was given.
 func (a *app) withoutSource(c *cobra.Command) bool {
-	_, byVariable := os.LookupEnv(configText)
+	byVariable := os.Getenv(configText) != ""
 	for _, name := range []string{"sign-key", "reissue-key", "source-file", "out"} {
 		if given(c.Flags().Lookup(name)) {
 			return false
