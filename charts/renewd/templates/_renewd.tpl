@@ -63,7 +63,7 @@ variables.ann[?"renewd.github.io/{{ $name }}"].orValue("")
 
 {{/* renewd.chosen: the first of annotation, parameter and default that is not empty, as a CEL expression. */}}
 {{- define "renewd.chosen" -}}
-{{- printf `([%s, params.?data.?%s.orValue(""), %s].filter(v, v != "") + [""])[0]` (include "renewd.annotation" (list .root .annotation)) .param (toJson .default) -}}
+{{- printf `([string(%s), string(params.?data.?%s.orValue("")), %s].filter(v, v != "") + [""])[0]` (include "renewd.annotation" (list .root .annotation)) .param (toJson .default) -}}
 {{- end -}}
 
 {{/* renewd.variables: what both policies know of a pod. */}}
