@@ -37,9 +37,10 @@ type Request struct {
 
 // Release is what Helm would install.
 type Release struct {
-	Objects []*unstructured.Unstructured // in the order of installation
-	Hooks   []*unstructured.Unstructured // the test pod
-	Notes   string
+	Objects  []*unstructured.Unstructured // in the order of installation
+	Hooks    []*unstructured.Unstructured // the test pod
+	Manifest string                       // the objects and then the hooks, as text
+	Notes    string
 }
 
 // Folder returns the path of a folder or file of the module that this one belongs to.
@@ -83,11 +84,12 @@ func Render(r Request) (*Release, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Release{Notes: release.Info.Notes}
+	out := &Release{Notes: release.Info.Notes, Manifest: release.Manifest}
 	if out.Objects, err = Decode(release.Manifest); err != nil {
 		return nil, err
 	}
 	for _, h := range release.Hooks {
+		out.Manifest += "\n---\n" + h.Manifest
 		objects, err := Decode(h.Manifest)
 		if err != nil {
 			return nil, err

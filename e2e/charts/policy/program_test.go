@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+package policy
+
+import (
+	"encoding/base64"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/renewd/renewd/e2e/charts/chart"
+)
+
+// TestProgramUnderstandsTheSidecar runs renewd with the variables and arguments that pods get, for each way to configure it and with
+// every annotation and none: it publishes the token, and the startup probe sees that.
+func TestProgramUnderstandsTheSidecar(t *testing.T) {
+	binary := build(t)
+	const profile = `version: 1
+tokens:
+  - name: service
+    source: {file: {path: "${RENEWD_SOURCE_FILE}"}}
+    expect: {aud: ["${RENEWD_AUDIENCE}"]}
+    refresh:
+      interval: ${RENEWD_REFRESH_INTERVAL}
+      at: ${RENEWD_REFRESH_AT}
+      keep: ${RENEWD_KEEP}
+      outage: ${RENEWD_OUTAGE}
+    publish:
+      - file: ${RENEWD_OUT}
+        mode: "${RENEWD_MODE}"
+      - file: ${RENEWD_OUT}.txt
+        mode: "${RENEWD_MODE}"
+        format: {template: {text: "${POD_NAME} ${POD_NAMESPACE} ${POD_UID} ${SERVICE_ACCOUNT} ${RENEWD_AUDIENCE} $$(POD_NAME) $$$$ ${value}"}}
+`
+	file := filepath.Join(t.TempDir(), "values.yaml")
+	values := "token:\n  audience: fleet\n  logPolicy: |\n    version: 1\n    level: INFO\n  config: |\n    " + strings.ReplaceAll(profile, "\n", "\n    ")
+	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := chart.Render(chart.Request{Chart: "renewd", Files: []string{file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := chart.Decode(namespaces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	profiled := cluster(t, append(r.Objects, more...))
+	tuned := map[string]string{"refresh-interval": "10m", "refresh-at": "50%", "keep": "1m", "outage": "5m"}
+	for _, c := range []struct {
+		name        string
+		cluster     *Cluster
+		annotations map[string]string
+	}{
+		{"built in", installed(t, "token.audience=fleet"), nil},
+		{"built in, tuned", installed(t, "token.audience=fleet", "sidecar.extraArgs={--log-level,INFO}"), tuned},
+		{"built in, with metrics", installed(t, "token.audience=fleet", "sidecar.metrics.enabled=true", "sidecar.metrics.port=39736"), nil},
+		{"profile", profiled, nil},
+		{"profile, tuned", profiled, tuned},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			annotations := with(map[string]string{"mount-path": "/t"}, c.annotations)
+			_, sidecar := create(t, c.cluster, pod(annotations, nil))
+			env := variables(sidecar)
+			env["RENEWD_OUT"] = strings.Replace(env["RENEWD_OUT"], "/t/", dir+"/", 1)
+			env["RENEWD_SOURCE_FILE"] = filepath.Join(dir, "projected")
+			token := jwt(t, env["RENEWD_SOURCE_FILE"])
+			run(t, binary, sidecar, env)
+			if got := contents(t, dir, "token"); got != token {
+				t.Errorf("the file holds %q", got)
+			}
+			if info, err := os.Stat(filepath.Join(dir, "token")); err != nil || info.Mode().Perm() != 0o644 {
+				t.Errorf("%v, %v", info, err)
+			}
+			if c.cluster != profiled {
+				return
+			}
+			want := "orders-1 apps 0b7c2d0e-5c1f-4a53-9a0b-8d4b5f6a7c8d orders fleet $(POD_NAME) $$ " + token
+			if got := contents(t, dir, "token.txt"); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+// run starts the sidecar as the kubelet does, waits for its startup probe, and stops it.
+func run(t *testing.T, binary string, sidecar *corev1.Container, env map[string]string) {
+	t.Helper()
+	command := func(args ...string) *exec.Cmd {
+		c := exec.Command(binary, args...)
+		for name, value := range env {
+			c.Env = append(c.Env, name+"="+value)
+		}
+		return c
+	}
+	var log strings.Builder
+	daemon := command(sidecar.Args...)
+	daemon.Stderr = &log
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- daemon.Wait() }()
+	probe := sidecar.StartupProbe.Exec.Command
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		out, err := command(probe[1:]...).CombinedOutput()
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("%v: %v\n%s", probe, err, out)
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	_ = daemon.Process.Signal(os.Interrupt) // it may have ended
+	if err := <-ended; err != nil {
+		t.Errorf("renewd %v: %v\n%s", sidecar.Args, err, log.String())
+	}
+}
+
+// jwt writes a token as the kubelet projects it, valid for an hour.
+func jwt(t *testing.T, path string) string {
+	t.Helper()
+	encode := base64.RawURLEncoding.EncodeToString
+	now := time.Now().Unix()
+	token := encode([]byte(`{"alg":"RS256"}`)) + "." + encode(fmt.Appendf(nil, `{"aud":["fleet"],"iat":%d,"exp":%d}`, now, now+3600)) + "." + encode([]byte("signature"))
+	if err := os.WriteFile(path, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func contents(t *testing.T, dir, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Error(err)
+	}
+	return string(data)
+}
+
+// build compiles the program.
+func build(t *testing.T) string {
+	t.Helper()
+	root, err := chart.Folder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(t.TempDir(), "renewd")
+	c := exec.Command("go", "build", "-o", binary, ".")
+	c.Dir = root
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
+}
