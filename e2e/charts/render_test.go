@@ -105,12 +105,12 @@ func TestEverySetOfValues(t *testing.T) {
 
 func TestCommonLabelsAreOnEveryObject(t *testing.T) {
 	r := render(t, chart.Request{Chart: "renewd", Files: []string{folder(t, "renewd", "ci", "monitoring-values.yaml")},
-		Set: []string{"commonLabels.team=platform", "commonAnnotations.owner=platform"}})
+		Set: []string{"commonLabels.team=platform", `commonLabels.app\.kubernetes\.io/instance=mine`, "commonAnnotations.owner=platform"}})
 	if len(r.Objects) != 8 || len(r.Hooks) != 1 {
 		t.Errorf("%d objects and %d hooks", len(r.Objects), len(r.Hooks))
 	}
 	for _, o := range append(r.Objects, r.Hooks...) {
-		if o.GetLabels()["team"] != "platform" || o.GetLabels()["app.kubernetes.io/name"] != "renewd" || o.GetAnnotations()["owner"] != "platform" {
+		if o.GetLabels()["team"] != "platform" || o.GetLabels()["app.kubernetes.io/instance"] != "mine" || o.GetAnnotations()["owner"] != "platform" {
 			t.Errorf("%s %s: labels %v, annotations %v", o.GetKind(), o.GetName(), o.GetLabels(), o.GetAnnotations())
 		}
 	}
@@ -131,6 +131,8 @@ func TestRefusals(t *testing.T) {
 		{chart.Request{Set: []string{"image.digest=sha256:12"}}, "at '/image/digest'"},
 		{chart.Request{Set: []string{"sidecar.runAsUser=0"}}, "at '/sidecar/runAsUser'"},
 		{chart.Request{Set: []string{"injection.allowAnnotations={image}"}}, "at '/injection/allowAnnotations/0'"},
+		{chart.Request{Set: []string{"injection=null"}}, "missing property 'injection'"},
+		{chart.Request{Set: []string{"sidecar.metrics=null"}}, "at '/sidecar': missing property 'metrics'"},
 		{chart.Request{Set: []string{"token.audience="}}, "renewd: token.audience is empty. Set it to the audience"},
 		{chart.Request{Set: []string{"podMonitor.enabled=true"}}, "renewd: podMonitor.enabled needs sidecar.metrics.enabled"},
 		{

@@ -5,20 +5,18 @@ SPDX-FileCopyrightText: The renewd authors
 What the objects of this chart share.
 */}}
 
-{{/* renewd.metadata: labels and annotations. The argument is a list: the root, and more labels. */}}
+{{/* renewd.metadata: labels and annotations. The argument is a list: the root, and more labels, which outrank the user's. */}}
 {{- define "renewd.metadata" -}}
 {{- $root := first . -}}
+{{- $standard := dict
+    "app.kubernetes.io/name" $root.Chart.Name
+    "app.kubernetes.io/instance" $root.Release.Name
+    "app.kubernetes.io/version" $root.Chart.AppVersion
+    "app.kubernetes.io/managed-by" $root.Release.Service
+    "helm.sh/chart" (printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace "+" "_"))
+-}}
 labels:
-  app.kubernetes.io/name: {{ $root.Chart.Name }}
-  app.kubernetes.io/instance: {{ $root.Release.Name }}
-  app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-  app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-  helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace "+" "_") }}
-{{- range $more := list $root.Values.commonLabels (last .) }}
-  {{- with $more }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- end }}
+  {{- mergeOverwrite $standard $root.Values.commonLabels (last .) | toYaml | nindent 2 }}
 {{- with $root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -18,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
@@ -44,7 +42,6 @@ type Cluster struct {
 // stop with ctx.
 func New(ctx context.Context, objects []*unstructured.Unstructured) (*Cluster, error) {
 	var typed []runtime.Object
-	policies := 0
 	for _, o := range objects {
 		t, err := scheme.Scheme.New(o.GroupVersionKind())
 		if err != nil {
@@ -54,9 +51,6 @@ func New(ctx context.Context, objects []*unstructured.Unstructured) (*Cluster, e
 			return nil, fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 		typed = append(typed, t)
-		if o.GroupVersionKind().Group == "admissionregistration.k8s.io" {
-			policies++
-		}
 	}
 	client := clientset{fake.NewClientset(typed...)}
 	m, err := mutating.NewPlugin(nil)
@@ -74,11 +68,7 @@ func New(ctx context.Context, objects []*unstructured.Unstructured) (*Cluster, e
 		}
 	}
 	factory.Start(ctx.Done())
-	c := &Cluster{mutating: m, validating: v}
-	if policies == 0 {
-		return c, nil
-	}
-	return c, c.ready(ctx)
+	return &Cluster{mutating: m, validating: v}, nil
 }
 
 // plugin is what both have in common.
@@ -113,22 +103,8 @@ func start(ctx context.Context, p plugin, client kubernetes.Interface, factory i
 	return p.ValidateInitialization()
 }
 
-// ready waits until both policies are in force: they refuse or change a labelled pod.
-func (c *Cluster) ready(ctx context.Context) error {
-	probe := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: "probe", Namespace: "apps", Labels: map[string]string{"renewd.github.io/inject": "true"},
-			Annotations: map[string]string{"renewd.github.io/no-such-setting": ""},
-		},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}},
-	}
-	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) {
-		_, err := c.Create(ctx, probe)
-		return err != nil, nil
-	})
-}
-
-// Create returns a pod as the API server would store it, or the error that its author would see.
+// Create returns a pod as the API server would store it, or the error that its author would see. The plugins wait until they know
+// their policies.
 func (c *Cluster) Create(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error) {
 	objects := admission.NewObjectInterfacesFromScheme(scheme.Scheme)
 	once, err := c.mutate(ctx, pod.DeepCopy(), objects)

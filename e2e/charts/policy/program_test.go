@@ -6,9 +6,11 @@ package policy
 import (
 	"encoding/base64"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +63,7 @@ tokens:
 	}{
 		{"built in", installed(t, "token.audience=fleet"), nil},
 		{"built in, tuned", installed(t, "token.audience=fleet", "sidecar.extraArgs={--log-level,INFO}"), tuned},
-		{"built in, with metrics", installed(t, "token.audience=fleet", "sidecar.metrics.enabled=true", "sidecar.metrics.port=39736"), nil},
+		{"built in, with metrics", installed(t, "token.audience=fleet", "sidecar.metrics.enabled=true", "sidecar.metrics.port="+freePort(t)), nil},
 		{"profile", profiled, nil},
 		{"profile, tuned", profiled, tuned},
 	} {
@@ -147,6 +149,17 @@ func contents(t *testing.T, dir, name string) string {
 		t.Error(err)
 	}
 	return string(data)
+}
+
+// freePort returns a port that nobody holds at the moment.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 // build compiles the program.
