@@ -21,8 +21,10 @@ import (
 	"k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -76,6 +78,9 @@ type plugin interface {
 	SetExternalKubeInformerFactory(informers.SharedInformerFactory)
 	SetExternalKubeClientSet(kubernetes.Interface)
 	SetRESTMapper(meta.RESTMapper)
+	SetUnconditionalAuthorizer(authorizer.UnconditionalAuthorizer)
+	SetDynamicClient(dynamic.Interface)
+	SetDrainedNotification(<-chan struct{})
 	SetEnabled(bool)
 	ValidateInitialization() error
 }
@@ -87,18 +92,9 @@ func start(ctx context.Context, p plugin, client kubernetes.Interface, factory i
 	p.SetExternalKubeInformerFactory(factory)
 	p.SetExternalKubeClientSet(client)
 	p.SetRESTMapper(mapper)
-	allow := authorizerfactory.NewAlwaysAllowAuthorizer()
-	dynamic := dynamicfake.NewSimpleDynamicClient(scheme.Scheme)
-	switch p := p.(type) {
-	case *mutating.Plugin:
-		p.SetUnconditionalAuthorizer(allow)
-		p.SetDynamicClient(dynamic)
-		p.SetDrainedNotification(ctx.Done())
-	case *validating.Plugin:
-		p.SetUnconditionalAuthorizer(allow)
-		p.SetDynamicClient(dynamic)
-		p.SetDrainedNotification(ctx.Done())
-	}
+	p.SetUnconditionalAuthorizer(authorizerfactory.NewAlwaysAllowAuthorizer())
+	p.SetDynamicClient(dynamicfake.NewSimpleDynamicClient(scheme.Scheme))
+	p.SetDrainedNotification(ctx.Done())
 	p.SetEnabled(true)
 	return p.ValidateInitialization()
 }
