@@ -16,6 +16,8 @@ renewd.volumes: the volumes of a pod with the sidecar, as a list for volumes.
   projected:
     sources:
       - serviceAccountToken: {path: token, audience: {{ toJson .audience }}, expirationSeconds: {{ .expirationSeconds }}}
+      # The API server's CA, for a configuration that asks it for tokens (source kubernetes). Every namespace has one.
+      - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}], optional: true}
 {{- with include "renewd.when" (dict "if" .own "then" (printf "- {name: renewd-config, configMap: {name: %s}}" (toJson .configMap))) }}
 {{ . }}
 {{- end }}

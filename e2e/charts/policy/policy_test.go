@@ -168,9 +168,10 @@ func TestOwnConfiguration(t *testing.T) {
 	}
 }
 
-// The sidecar's own directory is the only place that it can write to, and the pod's API credentials are not in it.
+// The sidecar's own directory is the only place that it can write to, and the pod's API credentials are not in it. With the
+// projected token comes the CA that the source kubernetes needs.
 func TestSidecarIsConfined(t *testing.T) {
-	_, sidecar := create(t, installed(t), pod(nil, nil))
+	p, sidecar := create(t, installed(t), pod(nil, nil))
 	writable := slices.DeleteFunc(slices.Clone(sidecar.VolumeMounts), func(m corev1.VolumeMount) bool { return m.ReadOnly })
 	if len(writable) != 1 || writable[0].Name != "renewd-out" {
 		t.Errorf("writable: %v", writable)
@@ -179,6 +180,9 @@ func TestSidecarIsConfined(t *testing.T) {
 		return m.MountPath == "/var/run/secrets/kubernetes.io/serviceaccount" && m.Name == "renewd-sa"
 	}) {
 		t.Error("the API server would mount the pod's API credentials")
+	}
+	if ca := p.Spec.Volumes[1].Projected.Sources[1].ConfigMap; ca == nil || ca.Name != "kube-root-ca.crt" || !*ca.Optional {
+		t.Errorf("projected beside the token: %+v", ca)
 	}
 	s := sidecar.SecurityContext
 	if !*s.ReadOnlyRootFilesystem || *s.AllowPrivilegeEscalation || !*s.RunAsNonRoot || *s.RunAsUser != 65532 || *s.RunAsGroup != 65532 {
