@@ -8,15 +8,21 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/renewd/renewd/e2e/image"
 	"github.com/renewd/renewd/e2e/internal/program"
 )
 
-// insideImage is set in the child of TestImage, which has a mount namespace of its own. It holds the path of the binary.
+// insideImage is set in the child of TestImage, which has a mount namespace of its own. It holds the folder of the unpacked image.
 const insideImage = "E2E_IMAGE"
 
 // nobody is the user of the image: no name, no home, no capabilities.
@@ -25,7 +31,7 @@ const nobody = 65532
 const imageConfig = `version: 1
 tokens:
   - name: orders
-    source: {sign: {algorithm: ES256, keyFile: /signing.pem, claims: {iss: e2e, aud: [anybody]}, ttl: 2s}}
+    source: {sign: {algorithm: ES256, keyFile: /etc/renewd/signing.pem, claims: {iss: e2e, aud: [anybody]}, ttl: 2s}}
     refresh: {floor: 100ms, spread: false}
     publish:
       - {file: /run/token, mode: "0644"}
@@ -33,19 +39,21 @@ tokens:
 status: {listen: "127.0.0.1:0", socket: /run/renewd.sock}
 `
 
-// TestImage runs the binary as the container image does: alone in a root file system that is mounted read-only, with one
-// tmpfs, as an arbitrary user. There is no /proc, /tmp, /etc, /dev, no shell and no time zone. The mounts are made in a
-// child process, in whose mount namespace they end with it.
+// TestImage runs the container image as a runtime does: unpacked, mounted read-only, with a tmpfs on /run and the
+// configuration on /etc/renewd, as the user and with the command that the image names. There is no /proc, /tmp, /dev, no
+// shell and no time zone. The mounts are made in a child process, in whose mount namespace they end with it.
 func TestImage(t *testing.T) {
-	if os.Getenv(insideImage) != "" {
-		testInsideImage(t)
+	if root := os.Getenv(insideImage); root != "" {
+		testInsideImage(t, root)
 		return
 	}
 	if os.Getuid() != 0 {
 		t.Fatal("this test mounts a file system and changes the user: run it as root")
 	}
+	root := filepath.Join(t.TempDir(), "root")
+	unpack(t, root)
 	child := exec.Command(os.Args[0], "-test.run=^TestImage$", "-test.v")
-	child.Env = append(os.Environ(), insideImage+"="+renewd)
+	child.Env = append(os.Environ(), insideImage+"="+root)
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	out, err := child.CombinedOutput()
 	if err != nil {
@@ -56,12 +64,59 @@ func TestImage(t *testing.T) {
 	}
 }
 
-func testInsideImage(t *testing.T) {
-	image := emptyRoot(t)
+// dockerfile returns the configuration of the image.
+func dockerfile(t *testing.T) v1.Config {
+	t.Helper()
+	config, err := image.ReadDockerfile("../Dockerfile", map[string]string{"VERSION": "v0.0.0", "REVISION": "e2e", "CREATED": "2026-01-02T03:04:05Z"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+// unpack assembles the image for this machine and unpacks it into a new folder.
+func unpack(t *testing.T, root string) {
+	t.Helper()
+	files := filepath.Join(t.TempDir(), "rootfs")
+	if out, err := exec.Command("go", "run", "./image/rootfs", "-version", "v0.0.0", files).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	recipe := image.Recipe{Config: dockerfile(t), Roots: map[string]string{runtime.GOARCH: files}}
+	index, err := recipe.Index()
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := index.Image(manifest.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := mutate.Extract(img)
+	defer archive.Close()
+	if err := os.Mkdir(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("tar", "-x", "--same-permissions", "--numeric-owner", "-C", root)
+	cmd.Stdin = archive
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("unpack: %v\n%s", err, out)
+	}
+}
+
+func testInsideImage(t *testing.T, root string) {
+	mountImage(t, root)
+	config := dockerfile(t)
+	user := &syscall.Credential{}
+	if _, err := fmt.Sscanf(config.User, "%d:%d", &user.Uid, &user.Gid); err != nil || user.Uid != nobody || user.Gid != nobody {
+		t.Fatalf("the image's user is %q, %v, want %d:%d", config.User, err, nobody, nobody)
+	}
 	in := func(args ...string) *exec.Cmd {
 		return &exec.Cmd{
-			Path: "/renewd", Args: append([]string{"renewd"}, args...), Dir: "/", Env: []string{},
-			SysProcAttr: &syscall.SysProcAttr{Chroot: image, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}},
+			Path: config.Entrypoint[0], Args: append(slices.Clone(config.Entrypoint), args...), Dir: "/", Env: []string{},
+			SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: user},
 		}
 	}
 	succeed := func(t *testing.T, want string, args ...string) {
@@ -71,24 +126,24 @@ func testInsideImage(t *testing.T) {
 			t.Errorf("renewd %s: %q, %v, want %q in it", strings.Join(args, " "), out, err, want)
 		}
 	}
-	token := filepath.Join(image, "run/token")
+	token := filepath.Join(root, "run/token")
 
-	t.Run("version", func(t *testing.T) { succeed(t, "renewd ", "version") })
+	t.Run("version", func(t *testing.T) { succeed(t, "renewd v0.0.0 ", "version") })
 	t.Run("healthcheck says no before the first token", func(t *testing.T) {
-		if out, err := output(in("healthcheck", "-c", "/config.yaml")); err == nil {
+		if out, err := output(in("healthcheck")); err == nil {
 			t.Errorf("it succeeded: %q", out)
 		}
 	})
 	t.Run("once", func(t *testing.T) {
-		succeed(t, "", "once", "-c", "/config.yaml")
+		succeed(t, "", "once")
 		ownedByNobody(t, token, 0o644)
-		ownedByNobody(t, filepath.Join(image, "run/set/token"), 0o644)
-		succeed(t, "", "healthcheck", "-c", "/config.yaml")
-		succeed(t, "orders", "status", "-c", "/config.yaml")
+		ownedByNobody(t, filepath.Join(root, "run/set/token"), 0o644)
+		succeed(t, "", "healthcheck")
+		succeed(t, "orders", "status")
 	})
 	t.Run("run", func(t *testing.T) {
 		first := read(t, token)
-		p, err := program.Start(in("run", "--log-level", "INFO", "-c", "/config.yaml"), filepath.Join(t.TempDir(), "log"))
+		p, err := program.Start(in(append(slices.Clone(config.Cmd), "--log-level", "INFO")...), filepath.Join(t.TempDir(), "log"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,10 +156,10 @@ func testInsideImage(t *testing.T) {
 		})
 		ownedByNobody(t, token, 0o644)
 		for _, probe := range []string{"--ready", "--startup", "--live"} {
-			succeed(t, "", "healthcheck", probe, "-c", "/config.yaml")
+			succeed(t, "", "healthcheck", probe)
 		}
-		succeed(t, `"state": "published"`, "status", "-o", "json", "-c", "/config.yaml")
-		succeed(t, "", "refresh", "-c", "/config.yaml")
+		succeed(t, `"state": "published"`, "status", "-o", "json")
+		succeed(t, "", "refresh")
 		for _, path := range []string{"/metrics", "/readyz", "/livez", "/startupz"} {
 			if _, err := p.Get(path); err != nil {
 				t.Error(err)
@@ -117,19 +172,16 @@ func testInsideImage(t *testing.T) {
 	})
 }
 
-// emptyRoot makes a root file system with the binary, a key and a configuration, mounted read-only, and a tmpfs on /run.
-func emptyRoot(t *testing.T) string {
+// mountImage mounts the image read-only, a tmpfs on /run, and a key and a configuration on /etc/renewd.
+func mountImage(t *testing.T, root string) {
 	t.Helper()
-	image := t.TempDir()
-	binary := read(t, renewd)
-	if err := os.WriteFile(filepath.Join(image, "renewd"), []byte(binary), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	newKey(t, image)
-	write(t, image, "config.yaml", imageConfig)
-	run := filepath.Join(image, "run")
-	if err := os.Mkdir(run, 0o755); err != nil {
-		t.Fatal(err)
+	etc := t.TempDir()
+	newKey(t, etc)
+	write(t, etc, "config.yaml", imageConfig)
+	for _, dir := range []string{"run", "etc/renewd"} { // a runtime makes the points that it mounts on
+		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	mount := func(source, target, kind string, flags uintptr, data string) {
 		t.Helper()
@@ -138,20 +190,21 @@ func emptyRoot(t *testing.T) string {
 		}
 	}
 	mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "") // nothing of this is seen outside
-	mount(image, image, "", syscall.MS_BIND, "")
+	mount(root, root, "", syscall.MS_BIND, "")
+	run, config := filepath.Join(root, "run"), filepath.Join(root, "etc/renewd")
 	mount("tmpfs", run, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV|syscall.MS_NOEXEC, fmt.Sprintf("mode=0755,uid=%d,gid=%d", nobody, nobody))
-	mount("", image, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, "")
+	mount(etc, config, "", syscall.MS_BIND, "")
+	mount("", root, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, "")
 	t.Cleanup(func() {
-		for _, target := range []string{run, image} {
+		for _, target := range []string{run, config, root} {
 			if err := syscall.Unmount(target, syscall.MNT_DETACH); err != nil {
 				t.Errorf("unmount %s: %v", target, err)
 			}
 		}
 	})
-	if err := os.WriteFile(filepath.Join(image, "probe"), nil, 0o600); err == nil {
+	if err := os.WriteFile(filepath.Join(root, "probe"), nil, 0o600); err == nil {
 		t.Fatal("the root is not read-only")
 	}
-	return image
 }
 
 func ownedByNobody(t *testing.T, path string, mode os.FileMode) {

@@ -24,8 +24,8 @@ var renewd string
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
 func buildAndRun(m *testing.M) int {
-	if renewd = os.Getenv(insideImage); renewd != "" {
-		return m.Run() // the binary is built already
+	if os.Getenv(insideImage) != "" {
+		return m.Run() // the image has the binary
 	}
 	dir, err := os.MkdirTemp("", "renewd-e2e-")
 	if err == nil {

@@ -11,6 +11,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// release is the version of a release build. The linker writes it (-X), nothing else does; it is empty in every other build.
+var release string
+
 func (a *app) version() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
@@ -22,8 +25,11 @@ func (a *app) version() *cobra.Command {
 	}
 }
 
-// version is what the build says: the module's version, or the commit that a checkout was built from.
+// version is what the build says: the release, the module's version, or the commit that a checkout was built from.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -6,47 +6,18 @@
 package program
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
-
-// Module returns the folder of the program's module: the parent of the module in whose folder the caller runs.
-func Module() (string, error) {
-	cmd := exec.Command("go", "list", "-m", "-f", "{{.Dir}}")
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("find the module: %w", err)
-	}
-	return filepath.Dir(strings.TrimSpace(string(out))), nil
-}
-
-// Build compiles the stripped static binary, with the flags of a release, into dir and returns its path.
-func Build(ctx context.Context, dir string) (string, error) {
-	module, err := Module()
-	if err != nil {
-		return "", err
-	}
-	binary := filepath.Join(dir, "renewd")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags=nethttpomithttp2", "-ldflags=-s -w", "-o", binary, ".")
-	cmd.Dir = module
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build renewd: %w\n%s", err, out)
-	}
-	return binary, nil
-}
 
 // Process is a running renewd. Its output goes to a file, so that nobody has to read it while it runs.
 type Process struct {
