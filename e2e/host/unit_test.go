@@ -89,7 +89,7 @@ func filter(t *testing.T) map[string]bool {
 		}
 	}
 	for _, m := range regexp.MustCompile(`(?m)^SystemCallFilter=(~?)(.*)$`).FindAllStringSubmatch(string(unit), -1) {
-		for _, name := range strings.Fields(m[2]) {
+		for name := range strings.FieldsSeq(m[2]) {
 			set(name, m[1] == "")
 		}
 	}
