@@ -164,6 +164,39 @@ func (r root) copyIn(t *testing.T, file string) string {
 	return inside
 }
 
+// read returns the text of a file of the root.
+func (r root) read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(r.path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// write writes a file of the root, and makes its folder.
+func (r root) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(r.path(name)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.path(name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// edit replaces a text in a file of the root, and returns what the file then has.
+func (r root) edit(t *testing.T, name, old, now string) string {
+	t.Helper()
+	before := r.read(t, name)
+	after := strings.Replace(before, old, now, 1)
+	if after == before {
+		t.Fatalf("no %q in %s", old, name)
+	}
+	r.write(t, name, after)
+	return after
+}
+
 // said runs a program outside any root and returns its lines.
 func said(t *testing.T, name string, args ...string) []string {
 	t.Helper()

@@ -31,7 +31,8 @@ func TestLifeOfTheDeb(t *testing.T) {
 		r.wantOwner(t, "/etc/renewd/keys", "root:renewd 750")
 		r.run(t, "bash", "-c", ". /usr/share/bash-completion/completions/renewd")
 
-		followTheConfiguration(t, r)
+		makeKey(t, r)
+		makeFolders(t, r)
 		service := serve(t, r)
 		r.wantOwner(t, "/run/renewd/token", "renewd:renewd 640")
 		r.run(t, "setpriv", as("nobody", "nogroup", "renewd", "test", "-r", "/run/renewd/token")...)
@@ -103,9 +104,8 @@ func (r root) wantFiles(t *testing.T, there bool, names ...string) {
 	}
 }
 
-// followTheConfiguration runs the commands that the comment of the installed configuration tells to run, but for systemctl:
-// what that does is made here.
-func followTheConfiguration(t *testing.T, r root) {
+// makeKey runs the commands that the comment of the installed configuration gives for it.
+func makeKey(t *testing.T, r root) {
 	t.Helper()
 	data, err := os.ReadFile(r.path("/etc/renewd/config.yaml"))
 	if err != nil {
@@ -118,6 +118,11 @@ func followTheConfiguration(t *testing.T, r root) {
 	for _, line := range lines {
 		r.run(t, "sh", "-c", line[1])
 	}
+}
+
+// makeFolders makes what systemd makes for the service.
+func makeFolders(t *testing.T, r root) {
+	t.Helper()
 	for dir, mode := range map[string]string{"/run/renewd": "0750", "/var/lib/renewd": "0700", "/var/log/renewd": "0750"} {
 		r.run(t, "install", "-d", "-m", mode, "-o", "renewd", "-g", "renewd", dir)
 	}
@@ -167,15 +172,7 @@ func (s *service) stop(t *testing.T) {
 // edit makes the administrator's change and waits until the service obeys it.
 func edit(t *testing.T, r root) string {
 	t.Helper()
-	path := r.path("/etc/renewd/config.yaml")
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.Replace(string(data), "aud: [example]", "aud: [edited]", 1)
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	text := r.edit(t, "/etc/renewd/config.yaml", "aud: [example]", "aud: [edited]")
 	for end := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		log, err := os.ReadFile(r.path("/tmp/log"))
 		if err == nil && strings.Contains(string(log), "configuration reloaded") {

@@ -35,7 +35,8 @@ func TestUnitsAreValidAndAllowLittle(t *testing.T) {
 func TestTheUnitAllowsWhatTheServiceCalls(t *testing.T) {
 	inRoot(t, func(t *testing.T, r root) {
 		r.run(t, "dpkg", "--install", r.copyIn(t, packaged(t, "v1.0.0", "*.deb")))
-		followTheConfiguration(t, r)
+		makeKey(t, r)
+		makeFolders(t, r)
 		traced := `strace -f -qq -o /tmp/calls setpriv --reuid renewd --regid renewd --clear-groups renewd run & strace=$!
 			renewd wait --timeout 30s && renewd refresh && renewd status >&2 &&
 			sed -i 's/ttl: 30m/ttl: 20m/' /etc/renewd/config.yaml &&
