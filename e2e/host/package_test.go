@@ -204,7 +204,7 @@ func TestBothPackagesHaveTheSameFiles(t *testing.T) {
 	if !slices.Equal(deb, rpm) || len(deb) < 10 {
 		t.Errorf("the .deb has\n%s\nthe .rpm\n%s", strings.Join(deb, "\n"), strings.Join(rpm, "\n"))
 	}
-	for _, want := range []string{"/usr/bin/renewd root root -rwxr-xr-x", "/etc/renewd/keys root root drwxr-x---", "/etc/renewd/config.yaml root root -rw-r--r--"} {
+	for _, want := range []string{"/usr/bin/renewd root root -rwxr-xr-x", "/etc/renewd/keys root root drwxr-x---", "/etc/renewd/config.yaml root root -rw-r--r--", "/usr/share/man/man1/renewd.1.gz root root -rw-r--r--"} {
 		if !slices.Contains(deb, want) {
 			t.Errorf("no %s", want)
 		}
