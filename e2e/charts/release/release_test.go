@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// SPDX-FileCopyrightText: The renewd authors
+
+// Package release runs .ci/release and looks at what it built. e2e/image and e2e/host look into the image and the packages.
+package release
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	helm "helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
+
+	"github.com/renewd/renewd/e2e/charts/chart"
+)
+
+// say runs a program in a folder and returns what it printed.
+func say(t *testing.T, dir, name string, args ...string) string {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Stderr = dir, &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s%s", cmd, err, out, stderr.String())
+	}
+	return string(out)
+}
+
+func path(t *testing.T, parts ...string) string {
+	t.Helper()
+	p, err := chart.Folder(parts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestRelease(t *testing.T) {
+	version := of(t, path(t, "charts", "renewd")).Metadata.Version
+	dist := filepath.Join(t.TempDir(), "dist")
+	say(t, path(t), ".ci/release", "v"+version, dist)
+
+	sums := say(t, dist, "sha256sum", "--check", "--strict", "SHA256SUMS")
+	for _, file := range []string{
+		"install.yaml", "renewd-image.tar", "renewd-linux-amd64", "renewd-linux-arm64", "renewd-" + version + ".tgz", "renewd-lib-" + version + ".tgz",
+		"renewd_" + version + "_amd64.deb", "renewd_" + version + "_arm64.deb", "renewd-" + version + "-1.x86_64.rpm", "renewd-" + version + "-1.aarch64.rpm",
+	} {
+		if !strings.Contains(sums, file+": OK\n") {
+			t.Errorf("no sum of %s in\n%s", file, sums)
+		}
+	}
+	if got := strings.Count(sums, "\n"); got != 10 {
+		t.Errorf("%d sums, want 10:\n%s", got, sums)
+	}
+	for arch, machine := range map[string]string{"amd64": "Advanced Micro Devices X86-64", "arm64": "AArch64"} {
+		if header := say(t, dist, "readelf", "-h", "-l", "renewd-linux-"+arch); !strings.Contains(header, machine) || strings.Contains(header, "INTERP") {
+			t.Errorf("renewd-linux-%s is not a static program for it:\n%s", arch, header)
+		}
+	}
+	wantInstall(t, dist)
+	for _, name := range []string{"renewd", "renewd-lib"} {
+		sameChart(t, filepath.Join(dist, name+"-"+version+".tgz"), path(t, "charts", name))
+	}
+}
+
+// wantInstall checks that the published file has the objects of the overlay, and the image that was built with it.
+func wantInstall(t *testing.T, dist string) {
+	t.Helper()
+	var layout struct {
+		Manifests []struct{ Digest string }
+	}
+	text, err := os.ReadFile(filepath.Join(dist, "image", "index.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &layout); err != nil || len(layout.Manifests) != 1 {
+		t.Fatalf("%v: %s", err, text)
+	}
+	if text, err = os.ReadFile(filepath.Join(dist, "install.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	objects, err := chart.Decode(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for _, o := range objects {
+		kinds = append(kinds, o.GetKind())
+		if o.GetKind() == "ConfigMap" {
+			data := o.Object["data"].(map[string]any)
+			if want := "ghcr.io/renewd/renewd@" + layout.Manifests[0].Digest; data["image"] != want {
+				t.Errorf("the image is %v, want %s", data["image"], want)
+			}
+		}
+	}
+	slices.Sort(kinds)
+	want := []string{"ConfigMap", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "Namespace", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+	if !slices.Equal(kinds, want) {
+		t.Errorf("install.yaml has %q, want %q", kinds, want)
+	}
+}
+
+// sameChart compares a packed chart with its folder, as Helm reads them.
+func sameChart(t *testing.T, archive, folder string) {
+	t.Helper()
+	got, want := files(t, archive), files(t, folder)
+	if len(got) < 5 || !maps.Equal(got, want) {
+		t.Errorf("%s has\n%q\nits folder\n%q", filepath.Base(archive), slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+	}
+}
+
+// of loads a chart, packed or not.
+func of(t *testing.T, name string) *helm.Chart {
+	t.Helper()
+	c, err := loader.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// files returns the files of a chart and of the charts in it, by name, as Helm reads them.
+func files(t *testing.T, name string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, f := range of(t, name).Raw {
+		found[f.Name] = string(f.Data)
+	}
+	return found
+}
