@@ -31,6 +31,9 @@ func TestDocumentedCommandsAreRun(t *testing.T) {
 	if found < 10 {
 		t.Errorf("only %d commands found in the documents", found)
 	}
+	if _, err := os.Stat("e2e/kubernetes/internal/documents"); err != nil {
+		t.Errorf("nobody runs the commands of docs/kubernetes.md: %v", err)
+	}
 }
 
 // documented returns the commands of a document: the lines of its sh blocks, and what stands as `renewd …` in a text. Those of
