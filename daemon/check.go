@@ -109,8 +109,11 @@ func nearly(got, want string) string {
 		return ": they differ by the final slash"
 	case strings.EqualFold(got, want):
 		return ": they differ by upper and lower case"
-	case strings.TrimPrefix(got, "http://") == strings.TrimPrefix(want, "https://"):
-		return ": it begins with http://"
+	case "https://"+strings.TrimPrefix(got, "http://") == want:
+		if strings.HasPrefix(got, "http://") {
+			return ": it begins with http://"
+		}
+		return ": it does not begin with https://"
 	}
 	return fmt.Sprintf(": it has %d bytes, which are not shown", len(got))
 }

@@ -57,6 +57,7 @@ func TestCheck(t *testing.T) {
 		"another issuer":             {check: iss, token: jwt(`{"iss":"https://me/","aud":["a","b"]}`), want: `iss is not "https://me": they differ by the final slash`},
 		"no issuer":                  {check: iss, token: jwt(`{"aud":["a","b"]}`), want: "it has none"},
 		"an issuer of http":          {check: iss, token: jwt(`{"iss":"http://me"}`), want: "http://"},
+		"an issuer without scheme":   {check: iss, token: jwt(`{"iss":"me"}`), want: "it does not begin with https://"},
 		"an issuer in capitals":      {check: iss, token: jwt(`{"iss":"HTTPS://ME"}`), want: "upper and lower case"},
 		"an issuer that tells":       {check: iss, token: jwt(`{"iss":"s3cret"}`), want: "it has 6 bytes, which are not shown"},
 		"a type that tells":          {token: with(func(t *daemon.Token) { t.Type = "s3cret" }), want: "the token type is not Bearer"},
