@@ -132,17 +132,19 @@ func (c *checker) inCluster() string {
 }
 
 // isNamespace reports whether text is a label of RFC 1123 §2.1, as Kubernetes reads it.
-func isNamespace(text string) bool {
-	return text != "" && len(text) <= 63 && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" &&
-		text[0] != '-' && text[len(text)-1] != '-'
-}
+func isNamespace(text string) bool { return len(text) <= 63 && isLabel(text) }
 
-// isAccount reports whether text is labels with dots between them, as most objects are named.
+// isAccount reports whether text is labels with dots between them, as most objects are named. Unlike in the DNS, a label can
+// be as long as the whole name: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/.
 func isAccount(text string) bool {
 	for label := range strings.SplitSeq(text, ".") {
-		if !isNamespace(label) {
+		if !isLabel(label) {
 			return false
 		}
 	}
 	return len(text) <= 253
+}
+
+func isLabel(text string) bool {
+	return text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" && text[0] != '-' && text[len(text)-1] != '-'
 }
