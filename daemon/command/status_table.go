@@ -109,7 +109,7 @@ func tokenRows(t status.Token, now time.Time) []row {
 			cells = append(cells[:0], cell{visible(t.Name), color}, cell{text: visible(t.Source)}, cell{valid, color},
 				cell{when(t.ExpiresAt, now), color}, cell{text: when(t.NextAttempt, now)}, cell{fmt.Sprint(t.ConsecutiveFailures), failures})
 		}
-		rows = append(rows, row{cells: append(cells, cell{text: visible(f.Path)}, cell{text: f.Mode})})
+		rows = append(rows, row{cells: append(cells, cell{text: visible(f.Path)}, cell{text: visible(f.Mode)})})
 	}
 	rows[len(rows)-1].below = remarks(t, now, color)
 	return rows

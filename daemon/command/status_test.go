@@ -33,7 +33,7 @@ func fleet() status.Report {
 		{Name: "failing", Valid: true, ExpiresAt: in(30 * time.Minute), ConsecutiveFailures: 2, LastAttempt: in(-time.Minute),
 			LastErrorClass: "refused", LastError: "no\x1b[2J\nreally", Hint: "ask", Files: file},
 		{Name: "expired", ExpiresAt: in(-time.Minute), Files: file},
-		{Name: "none", LastError: "it does not exist", Files: append(file, status.File{Path: "/run/\x07", Mode: "0644"})},
+		{Name: "none", LastError: "it does not exist", Files: append(file, status.File{Path: "/run/\x07", Mode: "\x1b[8m"})},
 	}}
 }
 
@@ -66,7 +66,7 @@ func TestStatusTable(t *testing.T) {
 	}
 	clock := noon.Add(-time.Minute).Local().Format(time.TimeOnly)
 	for _, want := range []string{
-		"\n  none: it does not exist\n", `/run/\a`, "1m00s ago at " + clock,
+		"\n  none: it does not exist\n", `/run/\a   \x1b[8m`, "1m00s ago at " + clock,
 		"\n  failing: refused: no\\x1b[2J\n    really (1m00s ago at " + clock + ")\n  help: ask\n",
 	} {
 		if !strings.Contains(plain.String(), want) {
