@@ -68,6 +68,28 @@ func TestPlanSaysWhatTheScheduleDoes(t *testing.T) {
 	}
 }
 
+// TestPlanFearsHangingAttempts is about those who wait for somebody else: a life that is asked for is no sign of who signs.
+func TestPlanFearsHangingAttempts(t *testing.T) {
+	for source, want := range map[string]bool{
+		"kubernetes: {server: 'https://h', expiration: 10m}": true,
+		"vault: {address: 'https://h', role: r}":             true,
+		"exec: {command: [/bin/true]}":                       true,
+		"sign: {keyFile: k, ttl: 10m}":                       false,
+		"reissue: {seedFile: s, keyFile: k}":                 false,
+		"file: {path: p}":                                    false,
+	} {
+		conf, err := loader().Load("test", []byte("version: 1\ntokens: [{name: a, timeout: 5m, source: {"+source+"}, publish: [{file: a}]}]\n"))
+		if err != nil {
+			t.Errorf("%s: %v", source, err)
+			continue
+		}
+		notices := strings.Join(keep(conf, noLog())[0].timetable(10*time.Minute).Notices, "\n")
+		if strings.Contains(notices, "an attempt that hangs") != want {
+			t.Errorf("%s: %q", source, notices)
+		}
+	}
+}
+
 // TestSurvivedForSure follows attempts with chance, and with chance at its worst: after an outage that is survived for sure
 // there is always one in time, and not much beyond that there is not.
 func TestSurvivedForSure(t *testing.T) {

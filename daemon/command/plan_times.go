@@ -155,8 +155,8 @@ func (k *kept) concerns(l schedule.Life, t timetable) (list []string) {
 	if timeout == 0 {
 		timeout = daemon.DefaultTimeout
 	}
-	// A source that signs for itself waits for nobody.
-	if _, own := k.Source.(lifetime); !own && k.conf.Kind != "file" && timeout > time.Duration(t.GuaranteeEnd-t.End) {
+	// Other sources read files and sign for themselves: they wait for nobody.
+	if _, remote := k.Source.(daemon.Remote); (remote || k.conf.Kind == "exec") && timeout > time.Duration(t.GuaranteeEnd-t.End) {
 		add("timeout: an attempt that hangs for %v at the end of the window breaks the promise to readers: %v are left for it",
 			after(timeout), max(0, t.GuaranteeEnd-t.End))
 	}
