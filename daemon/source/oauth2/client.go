@@ -57,17 +57,19 @@ func (f *files) readTickets(c Config, now time.Time) (err error) {
 	for _, t := range []struct {
 		what, path string
 		into       *ticket.Ticket
+		now        time.Time
 	}{
-		{"assertion file", c.AssertionFile, &f.assertion},
-		{"assertion file", c.GrantAssertion.File, &f.given},
-		{"refresh token file", c.RefreshTokenFile, &f.seed},
-		{"subject token file", c.Subject.File, &f.subject},
-		{"actor token file", c.Actor.File, &f.actor},
+		{"assertion file", c.AssertionFile, &f.assertion, now},
+		{"assertion file", c.GrantAssertion.File, &f.given, now},
+		// Mostly it was replaced long ago, and is not what is sent: that is in the state file.
+		{"refresh token file", c.RefreshTokenFile, &f.seed, time.Time{}},
+		{"subject token file", c.Subject.File, &f.subject, now},
+		{"actor token file", c.Actor.File, &f.actor, now},
 	} {
 		if t.path == "" {
 			continue
 		}
-		if *t.into, err = ticket.Read(t.what, t.path, now); err != nil {
+		if *t.into, err = ticket.Read(t.what, t.path, t.now); err != nil {
 			return err
 		}
 	}

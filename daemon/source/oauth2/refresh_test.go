@@ -124,6 +124,19 @@ func TestRefreshTokenRotates(t *testing.T) {
 
 // While the issuer has the request, the state on disk says that it left; when the caller has the access token, the disk
 // has the new refresh token.
+// TestSeedExpiresAfterItsUse is about issuers whose refresh tokens are JWTs: the first one ends, and those after it go on.
+// Whether it was used in time the issuer judges.
+func TestSeedExpiresAfterItsUse(t *testing.T) {
+	r := newRefreshing(t)
+	seed := hostile.JWT(`{"typ":"Refresh","exp":1}`)
+	if err := os.WriteFile(r.config.RefreshTokenFile, []byte(seed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.Answer(hostile.JSON(200, `{"access_token":"at","token_type":"Bearer","expires_in":600,"refresh_token":"RT2"}`))
+	r.wants(t, seed, "")
+	r.wants(t, "RT2", "")
+}
+
 func TestStateIsWrittenBeforeAndAfter(t *testing.T) {
 	r := newRefreshing(t)
 	r.Answer(func(w http.ResponseWriter, q *http.Request) {

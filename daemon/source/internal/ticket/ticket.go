@@ -23,7 +23,8 @@ type Ticket struct {
 	Expires time.Time     // exp of a JWT; zero: unknown
 }
 
-// Read reads the file at path; what names its duty in errors, such as "subject token file".
+// Read reads the file at path; what names its duty in errors, such as "subject token file". With a zero now it is no error
+// that the token has expired.
 //
 // Errors are a *daemon.Failure: ClassUnavailable for a file that is absent, empty or being written, or whose token has
 // expired, since who writes it mends it; else ClassConfig.

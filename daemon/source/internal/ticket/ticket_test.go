@@ -59,4 +59,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if got, err := ticket.Read("subject token file", filepath.Join(dir, "expired"), time.Time{}); err != nil || got.Text.Reveal() != dead {
+		t.Errorf("expired, and nobody asks: %v", err)
+	}
 }
