@@ -59,6 +59,14 @@ func (s *Source) Inputs() []string {
 // Endpoint returns scheme and host of tokenURL, or else of issuer.
 func (s *Source) Endpoint() string { return s.config.endpointOf() }
 
+// Check reads what an attempt would read, but for the state file, and asks nobody. Errors are those of Token.
+func (s *Source) Check() error {
+	if _, err := s.open(); err != nil {
+		return fmt.Errorf("oauth2: %w", err)
+	}
+	return nil
+}
+
 // Token makes one attempt, in this order: read every file, find the token endpoint, ask it once, judge the answer. With
 // a refresh token, see refresh.
 //
@@ -82,14 +90,20 @@ type attempt struct {
 	target  target
 }
 
-func (s *Source) attempt(ctx context.Context) (daemon.Token, error) {
+// open reads every file.
+func (s *Source) open() (*attempt, error) {
 	a := &attempt{Source: s}
 	var err error
 	client := endpoint.Client{HTTP: s.config.HTTP, Version: s.Version, Endpoint: s.Endpoint()}
-	if a.servers, err = client.Open(); err != nil {
-		return daemon.Token{}, err
+	if a.servers, err = client.Open(); err == nil {
+		a.files, err = s.config.read(time.Now())
 	}
-	if a.files, err = s.config.read(time.Now()); err != nil {
+	return a, err
+}
+
+func (s *Source) attempt(ctx context.Context) (daemon.Token, error) {
+	a, err := s.open()
+	if err != nil {
 		return daemon.Token{}, err
 	}
 	if s.config.Grant == refreshToken {

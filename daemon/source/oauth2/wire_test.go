@@ -353,6 +353,16 @@ func TestContract(t *testing.T) {
 		},
 		Secrets: append(secrets(), "too-short-a-secret"),
 	})
+	i.Asked()
+	for own, want := range map[*oauth2.Config]daemon.Class{&c: "", &short: daemon.ClassConfig, &absent: daemon.ClassConfig, &expired: daemon.ClassUnavailable} {
+		// What needs no server is found without one.
+		if err := source(t, *own).Check(); (err == nil) != (want == "") || err != nil && failure(t, err).Class != want {
+			t.Errorf("Check says %v, want %q", err, want)
+		}
+	}
+	if asked := i.Asked(); len(asked) != 0 {
+		t.Errorf("%d requests", len(asked))
+	}
 }
 
 func TestPrintingHidesSecrets(t *testing.T) {

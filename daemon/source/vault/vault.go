@@ -54,6 +54,14 @@ func (s *Source) Inputs() []string {
 // Endpoint returns scheme and host of the address.
 func (s *Source) Endpoint() string { return endpoint.HostOf(s.config.Address) }
 
+// Check reads what an attempt would read and asks nobody. Errors are those of Token.
+func (s *Source) Check() error {
+	if _, _, err := s.open(); err != nil {
+		return fmt.Errorf("vault: %w", err)
+	}
+	return nil
+}
+
 // Token makes one attempt: read every file, log in, and with an OIDC role ask for its token. Each request is sent once.
 //
 // Errors are a *daemon.Failure of any class but ClassWrite. Of an answer they hold the status alone: what the server
@@ -70,11 +78,7 @@ func (s *Source) attempt(ctx context.Context) (daemon.Token, error) {
 	if ctx.Err() != nil {
 		return daemon.Token{}, s.failure(daemon.ClassUnavailable, ctx.Err())
 	}
-	servers, err := endpoint.Client{HTTP: s.config.HTTP, Version: s.Version, Endpoint: s.Endpoint()}.Open()
-	if err != nil {
-		return daemon.Token{}, err
-	}
-	jwt, err := ticket.Read("JWT file", s.config.JWTFile, time.Now())
+	servers, jwt, err := s.open()
 	if err != nil {
 		return daemon.Token{}, err
 	}
@@ -83,6 +87,15 @@ func (s *Source) attempt(ctx context.Context) (daemon.Token, error) {
 		return login, err
 	}
 	return s.signed(ctx, servers, login.Value)
+}
+
+// open reads every file.
+func (s *Source) open() (servers *endpoint.Attempt, jwt ticket.Ticket, err error) {
+	servers, err = endpoint.Client{HTTP: s.config.HTTP, Version: s.Version, Endpoint: s.Endpoint()}.Open()
+	if err == nil {
+		jwt, err = ticket.Read("JWT file", s.config.JWTFile, time.Now())
+	}
+	return servers, jwt, err
 }
 
 // login exchanges the JWT for a token of the server's own.

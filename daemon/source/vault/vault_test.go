@@ -301,6 +301,16 @@ func TestContract(t *testing.T) {
 		},
 		Secrets: []string{canary, leaked},
 	})
+	i.Asked()
+	for own, want := range map[*vault.Config]daemon.Class{&c: "", &expired: daemon.ClassUnavailable, &absent: daemon.ClassUnavailable, &ca: daemon.ClassConfig} {
+		// What needs no server is found without one.
+		if err := source(t, *own).Check(); (err == nil) != (want == "") || err != nil && failure(t, err).Class != want {
+			t.Errorf("Check says %v, want %q", err, want)
+		}
+	}
+	if asked := i.Asked(); len(asked) != 0 {
+		t.Errorf("%d requests", len(asked))
+	}
 }
 
 func asJSON(text string) []byte {
