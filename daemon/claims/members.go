@@ -69,10 +69,3 @@ func Members(data []byte) ([]Member, error) {
 	}
 	return members, nil
 }
-
-func cut(s string) string {
-	if len(s) > 64 {
-		return s[:64] + "…"
-	}
-	return s
-}
