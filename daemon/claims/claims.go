@@ -35,7 +35,7 @@ type Claims struct {
 }
 
 // Parse reads a JWT. The error is ErrOpaque for anything that is not one, and another error for a JWT that must not be
-// trusted to mean one thing: a member that appears twice (RFC 7519 §4 lets parsers choose) or text that is not UTF-8.
+// trusted to mean one thing: a member that appears twice (RFC 7519 §4 lets parsers choose), or too many of them.
 func Parse(token string) (Claims, error) {
 	header, payload, err := decode(token)
 	if err != nil {
@@ -97,13 +97,13 @@ func decode(token string) (header, payload []Member, err error) {
 	return nil, nil, ErrOpaque
 }
 
-// jwtMembers tells a part that is no object, which makes the token opaque, from an object that is ambiguous.
+// jwtMembers tells a part that is no object, which makes the token opaque, from an object that is not taken.
 func jwtMembers(part string, data []byte) ([]Member, error) {
 	members, err := Members(data)
 	if err == nil {
 		return members, nil
 	}
-	if _, repeated := errors.AsType[*RepeatedError](err); repeated {
+	if _, repeated := errors.AsType[*RepeatedError](err); repeated || errors.Is(err, errMembers) {
 		return nil, fmt.Errorf("JWT %s: %w", part, err)
 	}
 	return nil, ErrOpaque

@@ -6,6 +6,7 @@ package claims_test
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +110,25 @@ func TestMembersKeepTheirPlace(t *testing.T) {
 	}
 	if want := []string{"a=1", "exp=12345678901234567890", `<&>="x"`}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestMembersAreBounded(t *testing.T) {
+	object := func(n int) []byte {
+		var text strings.Builder
+		for i := range n {
+			fmt.Fprintf(&text, `,"%d":0`, i)
+		}
+		return []byte("{" + text.String()[1:] + "}")
+	}
+	if members, err := claims.Members(object(4096)); err != nil || len(members) != 4096 {
+		t.Errorf("%d members, %v", len(members), err)
+	}
+	if _, err := claims.Members(object(4097)); err == nil || !strings.Contains(err.Error(), "more than 4096 members") {
+		t.Errorf("one more: %v", err)
+	}
+	if _, err := claims.Parse(jwt(es256, string(object(4097)))); err == nil || errors.Is(err, claims.ErrOpaque) {
+		t.Errorf("in a token: %v, want an error that is not ErrOpaque", err)
 	}
 }
 

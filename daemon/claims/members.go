@@ -32,8 +32,14 @@ func (e *RepeatedError) Error() string {
 	return "a member appears twice"
 }
 
-// Members reads one JSON object (RFC 8259) and nothing behind it but white space. Names are exact: no folding of case,
-// each at most once. Errors never hold a part of a value.
+// No object that we read has more members. Each costs some hundred bytes beside its own, so that a hostile answer of short ones
+// would grow to many times its size.
+const maxMembers = 4096
+
+var errMembers = fmt.Errorf("a JSON object of more than %d members", maxMembers)
+
+// Members reads one JSON object (RFC 8259) of at most 4096 members and nothing behind it but white space. Names are exact: no
+// folding of case, each at most once. Errors never hold a part of a value.
 func Members(data []byte) ([]Member, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("not UTF-8")
@@ -53,8 +59,11 @@ func Members(data []byte) ([]Member, error) {
 		if err := dec.Decode(&m.Value); err != nil {
 			return nil, errors.New("not a JSON object")
 		}
-		if seen[m.Name] {
+		switch {
+		case seen[m.Name]:
 			return nil, &RepeatedError{m.Name}
+		case len(members) == maxMembers:
+			return nil, errMembers
 		}
 		seen[m.Name] = true
 		m.End = int(dec.InputOffset())
