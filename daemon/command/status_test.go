@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -129,18 +130,7 @@ func TestWatchRedraws(t *testing.T) {
 		return snapshot{Report: fleet()}, nil
 	}
 	read := make(chan string)
-	go func() {
-		var all []byte
-		buffer := make([]byte, 1<<16)
-		for !bytes.Contains(all, []byte("THE END")) {
-			n, err := master.Read(buffer)
-			if err != nil {
-				break
-			}
-			all = append(all, buffer[:n]...)
-		}
-		read <- string(all)
-	}()
+	go func() { read <- readUntil(master, "THE END") }()
 	a := &app{stdout: terminal, stderr: &bytes.Buffer{}}
 	if err := a.watchStatus(ctx, look, watching{every: time.Millisecond}); err != nil {
 		t.Fatal(err)
@@ -163,6 +153,58 @@ func TestWatchRedraws(t *testing.T) {
 	if !strings.Contains(after, "endless") {
 		t.Errorf("the last report did not stay: %q", after)
 	}
+}
+
+// TestWatchGivesTheTerminalBack stops the watch as Ctrl-Z does: the shell gets its own screen, and later the watch again its.
+func TestWatchGivesTheTerminalBack(t *testing.T) {
+	master, terminal := terminal(t, 60, 30)
+	t.Setenv("TERM", "xterm")
+	ctx, cancel := context.WithCancel(t.Context())
+	looks := 0
+	look := func(context.Context) (snapshot, error) {
+		looks++
+		switch looks {
+		case 2:
+			// Whoever is stopped needs somebody else to go on.
+			waker := exec.CommandContext(t.Context(), "sh", "-c", `until grep -q "^State:.T" /proc/$PPID/status; do sleep 0.01; done; kill -CONT $PPID`)
+			if err := waker.Start(); err != nil {
+				return snapshot{}, err
+			}
+			go func() { _ = waker.Wait() }()
+			return snapshot{Report: fleet()}, unix.Kill(os.Getpid(), unix.SIGTSTP)
+		case 20:
+			cancel()
+		}
+		return snapshot{Report: fleet()}, nil
+	}
+	read := make(chan string)
+	go func() { read <- readUntil(master, "THE END") }()
+	a := &app{stdout: terminal, stderr: &bytes.Buffer{}}
+	if err := a.watchStatus(ctx, look, watching{every: 10 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(terminal, "THE END")
+	text := <-read
+	if strings.Count(text, enterScreen) != 2 || strings.Count(text, leaveScreen) != 2 {
+		t.Errorf("%q", text)
+	}
+	if _, after, _ := strings.Cut(text, leaveScreen); strings.Index(after, enterScreen) < strings.Index(after, "endless") {
+		t.Errorf("the report did not stay in the shell's screen: %q", after)
+	}
+}
+
+// readUntil reads from a terminal until it has seen a text.
+func readUntil(master *os.File, end string) string {
+	var all []byte
+	buffer := make([]byte, 1<<16)
+	for !bytes.Contains(all, []byte(end)) {
+		n, err := master.Read(buffer)
+		if err != nil {
+			break
+		}
+		all = append(all, buffer[:n]...)
+	}
+	return string(all)
 }
 
 // terminal returns both ends of a pseudo terminal.

@@ -31,6 +31,7 @@ const (
 	toTheTop    = "\x1b[H"
 	restOfLine  = "\x1b[K"
 	restBelow   = "\x1b[J"
+	plain       = "\x1b[0m" // where the end of a colored text was cut off
 )
 
 // watchStatus shows how the tokens are until a signal or the end of ctx says otherwise. Only what is wrong at the first look
@@ -44,13 +45,16 @@ func (a *app) watchStatus(ctx context.Context, look func(context.Context) (snaps
 	}
 	show := a.appended(w)
 	end := func() error { return nil }
+	// The size of the window may change at any time, and a shell may take the terminal for a while.
+	resized, suspended := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	if screenOf(a.stdout).terminal && os.Getenv("TERM") != "dumb" && !w.json {
-		show, end = a.redrawn(w)
+		d := &drawing{app: a, every: w.every}
+		show, end = d.show, d.end
+		signal.Notify(resized, syscall.SIGWINCH)
+		defer signal.Stop(resized)
+		signal.Notify(suspended, syscall.SIGTSTP)
+		defer signal.Stop(suspended)
 	}
-	// The size of the window may change at any time.
-	resized := make(chan os.Signal, 1)
-	signal.Notify(resized, syscall.SIGWINCH)
-	defer signal.Stop(resized)
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()
 	for {
@@ -63,6 +67,11 @@ func (a *app) watchStatus(ctx context.Context, look func(context.Context) (snaps
 			return end()
 		case <-resized:
 			continue
+		case <-suspended:
+			if err := end(); err != nil {
+				return err
+			}
+			stopHere(ctx)
 		case <-tick.C:
 		}
 		next, failed := look(ctx)
@@ -75,34 +84,57 @@ func (a *app) watchStatus(ctx context.Context, look func(context.Context) (snaps
 	}
 }
 
-// redrawn shows each report in the place of the one before. In the end the last one stays.
-func (a *app) redrawn(w watching) (show func(snapshot, error) error, end func() error) {
-	var last bytes.Buffer
-	first := enterScreen
-	show = func(shot snapshot, err error) error {
-		s := screenOf(a.stdout)
-		last.Reset()
-		fmt.Fprintf(&last, "%s\n", s.paint(faint, fmt.Sprintf("%s, every %v; Ctrl-C ends it", time.Now().Format(time.DateTime), w.every)))
-		switch {
-		case err != nil:
-			fmt.Fprintln(&last, s.paint(bad, visible(err.Error())+"; this was the last report:"))
-		case shot.why != "":
-			fmt.Fprintln(&last, s.paint(doubt, shot.why))
-		}
-		fmt.Fprintln(&last)
-		writeReport(&last, shot.Report, s)
-		lines := strings.Split(strings.TrimRight(last.String(), "\n"), "\n")
-		if more := len(lines) - s.rows; more > 0 && s.rows > 1 {
-			lines = append(lines[:s.rows-1], fmt.Sprintf("and %s more: the window is too small", plural(more+1, "line")))
-		}
-		text := first + toTheTop + strings.Join(lines, restOfLine+"\n") + restOfLine + restBelow
-		first = ""
-		return a.print([]byte(text))
+// stopHere does what SIGTSTP does to a program that does not catch it. It returns when the program may go on, or ctx ends.
+func stopHere(ctx context.Context) {
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
+	if syscall.Kill(syscall.Getpid(), syscall.SIGSTOP) != nil {
+		return
 	}
-	return show, func() error {
-		_, text, _ := strings.Cut(last.String(), "\n")
-		return a.print([]byte(leaveScreen + strings.TrimLeft(text, "\n")))
+	// The signal may come a moment after the call.
+	select {
+	case <-continued:
+	case <-ctx.Done():
 	}
+}
+
+// drawing shows each report in the place of the one before. When it ends, the last one stays, and the next begins anew.
+type drawing struct {
+	*app
+	every time.Duration
+	last  bytes.Buffer
+	begun bool
+}
+
+func (d *drawing) show(shot snapshot, err error) error {
+	s := screenOf(d.stdout)
+	d.last.Reset()
+	fmt.Fprintf(&d.last, "%s\n", s.paint(faint, fmt.Sprintf("%s, every %v; Ctrl-C ends it", time.Now().Format(time.DateTime), d.every)))
+	switch {
+	case err != nil:
+		fmt.Fprintln(&d.last, s.paint(bad, visible(err.Error())+"; this was the last report:"))
+	case shot.why != "":
+		fmt.Fprintln(&d.last, s.paint(doubt, shot.why))
+	}
+	fmt.Fprintln(&d.last)
+	writeReport(&d.last, shot.Report, s)
+	lines := strings.Split(strings.TrimRight(d.last.String(), "\n"), "\n")
+	if more := len(lines) - s.rows; more > 0 && s.rows > 1 {
+		lines = append(lines[:s.rows-1], plain+fmt.Sprintf("and %s more: the window is too small", plural(more+1, "line")))
+	}
+	text := toTheTop + strings.Join(lines, restOfLine+"\n") + restOfLine + restBelow
+	if !d.begun {
+		text = enterScreen + text
+	}
+	d.begun = true
+	return d.print([]byte(text))
+}
+
+func (d *drawing) end() error {
+	d.begun = false
+	_, text, _ := strings.Cut(d.last.String(), "\n")
+	return d.print([]byte(leaveScreen + strings.TrimLeft(text, "\n")))
 }
 
 // appended adds a row for each token that is not as it was before, or with json a report if anything in it is not.
