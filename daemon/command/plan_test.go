@@ -45,6 +45,28 @@ var plans = []struct {
 		30*24*time.Hour - 19*time.Hour - 16*time.Minute, 30*24*time.Hour - 19*time.Hour - 12*time.Minute, []string{"a life over 24h counts as 24h"}, 1. / 18},
 }
 
+// TestPlanKnowsTheFloor: what comes through the floor comes later than its window.
+func TestPlanKnowsTheFloor(t *testing.T) {
+	for refresh, want := range map[string]struct {
+		start, end time.Duration
+		notice     string
+	}{
+		"keep: 0s, floor: 50m":     {50 * time.Minute, 50 * time.Minute, ""},
+		"keep: 2m, floor: 59m":     {59 * time.Minute, 59 * time.Minute, "floor: 59m0s does not fit into a life of 1h0m0s"},
+		"interval: 1s, floor: 2m":  {2 * time.Minute, 2 * time.Minute, "interval: 1s"},
+		"interval: 10m, floor: 8m": {8 * time.Minute, 10 * time.Minute, "interval: 10m"},
+	} {
+		k := planned(t, "1h", refresh)
+		got := k.timetable(0)
+		if got.Start != after(want.start) || got.End != after(want.end) || got.FirstStart > got.Start {
+			t.Errorf("%s: from %v, %v to %v", refresh, got.FirstStart, got.Start, got.End)
+		}
+		if len(got.Notices) != min(len(want.notice), 1) || !strings.HasPrefix(strings.Join(got.Notices, ""), want.notice) {
+			t.Errorf("%s: %q", refresh, got.Notices)
+		}
+	}
+}
+
 func TestPlanSaysWhatTheScheduleDoes(t *testing.T) {
 	for _, c := range plans {
 		got := planned(t, c.ttl, c.refresh).timetable(0)

@@ -69,14 +69,15 @@ type failing struct {
 
 func (k *kept) timetable(asked time.Duration) timetable {
 	l, origin := k.life(asked)
-	since := func(t time.Time) after { return after(t.Sub(l.Issued)) }
 	span, _ := k.Policy.Span(l)
-	w, promise := k.Policy.Window(l), k.Policy.Promise(l)
+	promise := k.Policy.Promise(l)
 	first := l
 	first.First = true
+	// The window itself knows nothing of the floor.
+	due := func(l schedule.Life, draw float64) after { return after(k.Policy.Refresh(l.Issued, l, draw)) }
 	t := timetable{
 		Name: k.Name, Life: after(span), Origin: origin,
-		FirstStart: since(k.Policy.Window(first).Start), Start: since(w.Start), End: since(w.End),
+		FirstStart: due(first, 0), Start: due(l, 0), End: due(l, 1),
 		Guarantee: after(promise), GuaranteeEnd: after(span - promise),
 		RequestsPerHour: perHour(k.Policy, l),
 	}
@@ -165,8 +166,11 @@ func (k *kept) concerns(l schedule.Life, t timetable) (list []string) {
 
 // pace writes how often something is done.
 func pace(perHour float64) string {
-	if perHour < 1 {
+	switch {
+	case perHour < 1:
 		return fmt.Sprint("every ", after(float64(time.Hour)/perHour))
+	case perHour >= 1000: // %.3g would write an exponent
+		return fmt.Sprintf("%.0f times an hour", perHour)
 	}
 	return fmt.Sprintf("%.3g times an hour", perHour)
 }

@@ -116,6 +116,12 @@ func (p Policy) Notices(l Life) []string {
 		notices = append(notices, fmt.Sprintf("before: %v does not fit into a life of %v: the refresh ends at the latest %v before expiry",
 			p.Before, life.Round(time.Second), left.Round(time.Second)))
 	}
+	switch floor := fmt.Sprintf("floor: %v does not fit into a life of %v: ", p.Least(), life.Round(time.Millisecond)); {
+	case p.Least() >= life:
+		notices = append(notices, floor+"it expires before it is refreshed")
+	case p.Least() > life-p.Promise(l):
+		notices = append(notices, floor+"readers find less left than they are promised")
+	}
 	return notices
 }
 

@@ -221,6 +221,10 @@ func TestNoticesNameWhatDoesNotFit(t *testing.T) {
 			"outage: 2h0m0s does not fit into a life of 1h0m0s: at most, an issuer outage of 46m0s can be survived",
 			"before: 2h0m0s does not fit into a life of 1h0m0s: the refresh ends at the latest 48m0s before expiry"}},
 		{"an interval makes it fit", with(func(p *schedule.Policy) { p.Before, p.Interval = 50*m, 5*m }), life(h), nil},
+		{"a floor that leaves no promise", with(func(p *schedule.Policy) { p.Floor = 59 * m }), life(h),
+			[]string{"floor: 59m0s does not fit into a life of 1h0m0s: readers find less left than they are promised"}},
+		{"a floor that leaves no life", with(func(p *schedule.Policy) { p.Floor, p.Keep = h, 0 }), life(h),
+			[]string{"floor: 1h0m0s does not fit into a life of 1h0m0s: it expires before it is refreshed"}},
 		{"nobody said", schedule.Default(), schedule.Life{Issued: issued}, []string{"nobody said when the token expires: it is refreshed as if it lived 5m0s"}},
 		{"short", schedule.Default(), life(3 * m), []string{"a life under 4 minutes is shorter than what readers cache: they are promised a quarter of it"}},
 	} {
