@@ -36,10 +36,10 @@ func (t timetable) draw(out io.Writer, s screen) {
 	}
 	fmt.Fprintln(out)
 	for _, text := range t.words() {
-		paragraph(out, s, "  ", text)
+		paragraph(out, s, "", text)
 	}
 	for _, notice := range t.Notices {
-		paragraph(out, s, "  "+s.paint(doubt, "note:")+" ", notice)
+		paragraph(out, s, "note: ", notice)
 	}
 }
 
@@ -154,13 +154,16 @@ func times(f failing, most int) string {
 	return strings.Join(texts, ", ")
 }
 
-// paragraph prints a text with line ends where the screen needs them.
-func paragraph(out io.Writer, s screen, before, text string) {
+// paragraph prints a text behind a label, with line ends where the screen needs them.
+func paragraph(out io.Writer, s screen, label, text string) {
 	width := min(max(s.columns, narrowest), 100) - 2
-	line, used := before, 2
+	line, used := "  ", 2+len(label)
+	if label != "" {
+		line += s.paint(doubt, label)
+	}
 	for word := range strings.FieldsSeq(text) {
 		n := utf8.RuneCountInString(word)
-		if used > 2 && used+n > width {
+		if used > 2+len(label) && used+n > width {
 			fmt.Fprintln(out, strings.TrimRight(line, " "))
 			line, used = "    ", 4
 		}

@@ -157,6 +157,9 @@ func TestBarFitsTheScreen(t *testing.T) {
 					if i >= 2 && i < 5 && n > min(max(columns, narrowest), widest) || i == 2 && columns >= narrowest && columns <= widest && n != columns-2 {
 						t.Errorf("%d columns, %s, %s: line %d has %d", columns, c.ttl, c.refresh, i, n)
 					}
+					if i >= 5 && columns >= widest && n > 100 || i >= 5 && columns == 80 && n > 80 {
+						t.Errorf("%d columns, %s, %s: %d in %q", columns, c.ttl, c.refresh, n, line)
+					}
 					if !unicode && len(line) != n {
 						t.Errorf("not ASCII: %q", line)
 					}
