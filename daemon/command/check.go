@@ -46,56 +46,58 @@ func (a *app) check() *cobra.Command {
 	fetch := c.Flags().Bool("fetch", false, "also ask each source once, and check its token")
 	jwks := c.Flags().Bool("jwks", false, "print the public keys of the sources that sign, as a JWK set (RFC 7517)")
 	a.flags(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		ctx, cancel, err := bounded(c.Context(), 0)
-		if err != nil {
-			return err
-		}
-		defer cancel()
-		conf, err := a.load(c)
-		if err != nil {
-			return err
-		}
-		for _, w := range conf.Warnings {
-			fmt.Fprintln(a.stderr, w)
-		}
-		list := keep(conf.Config, noLog())
-		a.warnRelative(conf, list)
-		if err := clash(list); err != nil {
-			return err
-		}
-		for _, k := range list {
-			if d, ok := k.Source.(doubtful); ok {
-				a.warn(k, d.Doubts(k.paths()))
-			}
-		}
-		if *jwks {
-			return a.printKeys(list)
-		}
-		bad := a.checkPolicy(conf)
-		if bad != nil {
-			fmt.Fprintln(a.stderr, prefixed(bad))
-		}
-		err = a.onceEach(list, func(k *kept) error {
-			if err := k.look(); err != nil {
-				return err
-			}
-			if *fetch {
-				notices, err := k.fetch(ctx)
-				a.warn(k, notices)
-				return err
-			}
-			return nil
-		})
-		switch {
-		case bad != nil:
-			return &exit{code: exitConfig}
-		case err != nil:
-			return err
-		}
-		return a.print(fmt.Appendf(nil, "%s ok\n", plural(len(list), "token")))
-	}
+	c.RunE = func(c *cobra.Command, _ []string) error { return a.checkAll(c, *fetch, *jwks) }
 	return c
+}
+
+func (a *app) checkAll(c *cobra.Command, fetch, jwks bool) error {
+	ctx, cancel, err := bounded(c.Context(), 0)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	conf, err := a.load(c)
+	if err != nil {
+		return err
+	}
+	for _, w := range conf.Warnings {
+		fmt.Fprintln(a.stderr, w)
+	}
+	list := keep(conf.Config, noLog())
+	a.warnRelative(conf, list)
+	if err := clash(list); err != nil {
+		return err
+	}
+	for _, k := range list {
+		if d, ok := k.Source.(doubtful); ok {
+			a.warn(k, d.Doubts(k.paths()))
+		}
+	}
+	if jwks {
+		return a.printKeys(list)
+	}
+	bad := a.checkPolicy(conf)
+	if bad != nil {
+		fmt.Fprintln(a.stderr, prefixed(bad))
+	}
+	err = a.onceEach(list, func(k *kept) error {
+		if err := k.look(); err != nil {
+			return err
+		}
+		if fetch {
+			notices, err := k.fetch(ctx)
+			a.warn(k, notices)
+			return err
+		}
+		return nil
+	})
+	switch {
+	case bad != nil:
+		return &exit{code: exitConfig}
+	case err != nil:
+		return err
+	}
+	return a.print(fmt.Appendf(nil, "%s ok\n", plural(len(list), "token")))
 }
 
 // warnRelative says which paths lead elsewhere for a daemon that is started elsewhere. Where configuration and working
