@@ -149,6 +149,9 @@ func (v Value) decodeStruct(into reflect.Value) {
 		if v.at.path == "" {
 			where = " at the top level"
 		}
+		if len(nearest(e.key, names)) == 0 {
+			v.d.distrust(e.value)
+		}
 		e.fail(RuleUnknown, fmt.Sprintf("unknown key %s%s", quote(e.key), where), suggestKey(e.key, names))
 	}
 	for _, name := range names {

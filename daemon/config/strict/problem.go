@@ -52,6 +52,7 @@ type Problem struct {
 	Warning      bool
 
 	path    string
+	at      span
 	excerpt string // the source line and the caret under it; may be empty
 }
 
@@ -97,9 +98,13 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// sorted returns the problems by position, without those that repeat another.
-func sorted(list []Problem) []Problem {
+// sorted returns the problems by position, without those that repeat another. The source lines come only now, when it is known
+// what must not be shown of them.
+func (d *Document) sorted(list []Problem) []Problem {
 	list = slices.Clone(list)
+	for i := range list {
+		list[i].excerpt = d.excerpt(list[i].at)
+	}
 	sort.SliceStable(list, func(i, j int) bool {
 		a, b := list[i], list[j]
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.Text, b.Text)) < 0
@@ -127,11 +132,10 @@ func (d *Document) add(at span, path string, m Mistake) {
 // problem gives m its place. Whatever has the shape of a secret is taken out of its texts.
 func (d *Document) problem(at span, path string, m Mistake) Problem {
 	p := Problem{Name: d.options.Name, Line: at.line, Column: at.column, Rule: m.Rule,
-		Text: redact(m.Problem), Help: redact(m.Help), path: path}
+		Text: redact(m.Problem), Help: redact(m.Help), path: path, at: at}
 	if d.options.Code != nil {
 		p.Code = d.options.Code(m.Rule)
 	}
-	p.excerpt = d.excerpt(at)
 	return p
 }
 

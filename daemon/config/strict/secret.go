@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
 )
 
 const hiddenText = "[redacted]"
@@ -97,6 +99,9 @@ func (d *Document) masked(number int) mask {
 	if d.insideSecret(number) {
 		cut = 0
 	}
+	if column := d.strange[number]; column > 0 {
+		cut = min(cut, len(line)-len(from(line, column)))
+	}
 	m := mask{line, -1}
 	if cut < len(line) {
 		m = mask{line[:cut] + hiddenText, utf8.RuneCountInString(line[:cut])}
@@ -106,6 +111,17 @@ func (d *Document) masked(number int) mask {
 	}
 	d.masks[number] = m
 	return m
+}
+
+// distrust hides the value of a key that nobody knows and that resembles none: only its author knows what it is.
+func (d *Document) distrust(n *yaml.Node) {
+	at := d.spanOfNode(n)
+	if d.strange == nil {
+		d.strange = map[int]int{}
+	}
+	if before := d.strange[at.line]; before == 0 || at.column < before {
+		d.strange[at.line] = at.column
+	}
 }
 
 // isMapping reports whether a key of this name stands for a mapping wherever the document may have it.

@@ -70,6 +70,7 @@ type Document struct {
 	masks    map[int]mask    // of the lines shown, by number
 	target   reflect.Type    // of what is decoded into
 	mappings map[string]bool // keys that may stand, and whether for a mapping; filled at the first need
+	strange  map[int]int     // the columns at which the values of unknown keys begin, by line
 	root     *yaml.Node
 	problems []Problem
 	warnings []Problem
@@ -157,8 +158,8 @@ func (d *Document) Err() error {
 	if len(d.problems) == 0 {
 		return nil
 	}
-	return &Error{Problems: sorted(d.problems), Cut: d.full}
+	return &Error{Problems: d.sorted(d.problems), Cut: d.full}
 }
 
 // Warnings returns the warnings, sorted by position.
-func (d *Document) Warnings() []Problem { return sorted(d.warnings) }
+func (d *Document) Warnings() []Problem { return d.sorted(d.warnings) }

@@ -509,6 +509,26 @@ func TestMappingsWithTheNameOfASecret(t *testing.T) {
 	}
 }
 
+// What stands at a key that nobody knows may be anything, also beside another mistake that comes before it.
+func TestValuesOfStrangeKeysAreHidden(t *testing.T) {
+	var got struct {
+		List []inner `yaml:"list"`
+	}
+	for text, want := range map[string]string{
+		"list: [{algorithm: ES256, value: hunter22}]":                    "1 | list: [{algorithm: ES256, value: [redacted]\n      |                           ^^^^^\n",
+		"list: [{algorithm: ES, ttl: 1h, value: hunter22}]":              "1 | list: [{algorithm: ES, ttl: 1h, value: [redacted]\n      |                    ^^\n",
+		"list: [{algorithm: ES256, value: {a: hunter22}}]":               "value: [redacted]\n",
+		"list:\n  - algorithm: ES256\n    value:  hunter22 # for now":    "3 |     value:  [redacted]\n      |     ^^^^^\n",
+		"list:\n  - algorithm: ES256\n    value:\n      a: hunter22":     "3 |     value:\n      |     ^^^^^\n",
+		"list: [{algorithm: ES256, tlt: 5}, {algorithm: ES256, ttl: x}]": "tlt: 5}, {algorithm: ES256, ttl: x}]\n", // a slip
+	} {
+		said := fmt.Sprint(Decode(Options{Name: "s.yaml", MaxBytes: 1 << 20}, []byte(text+"\n"), &got).Err())
+		if !strings.Contains(said, want) || strings.Contains(said, "hunter22") {
+			t.Errorf("%s: got\n%s\nwant\n%s", text, said, want)
+		}
+	}
+}
+
 func TestKeysMayBeDeclaredOpen(t *testing.T) {
 	var got struct {
 		Token  doubtful          `yaml:"token"`
