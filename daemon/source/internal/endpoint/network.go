@@ -115,6 +115,10 @@ func (c *call) explain(err error) (text, hint string) {
 const dnsHint = "check the name; in Kubernetes a name that ends with a dot is not tried with every search domain (ndots:5) first"
 
 func (c *call) broken(err error, errno syscall.Errno) bool {
+	// What net/http says, and does not export, if the connection ends while the request is being written.
+	if strings.Contains(err.Error(), "server closed idle connection") {
+		return true
+	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errno == syscall.ECONNRESET || errno == syscall.EPIPE
 }
