@@ -162,8 +162,8 @@ func quote(text string) string {
 		}
 		return r
 	}, text)
-	// The first part of a JWT is a JSON object in base64url, so that it begins with one of these.
-	text = regexp.MustCompile(`ey[A-DI-L][\w.-]*`).ReplaceAllLiteralString(text, "[redacted]")
+	// The first part of a JWT is a JSON object in base64url: mostly it begins with one of these, unless white space stands in it.
+	text = regexp.MustCompile(`ey[A-DI-L][\w.-]*|[\w-]{16,}\.[\w-]{16,}\.[\w-]*`).ReplaceAllLiteralString(text, "[redacted]")
 	if len(text) > 200 {
 		text = text[:200] + "..."
 	}

@@ -149,6 +149,7 @@ func hostile() map[string]behavior {
 		"two statuses":                {begins(trailersOnly("grpc-status", "0", "grpc-status", "7")), u, "without a grpc-status", false},
 		"controls in the message":     refuses(u, "2", "%1B[31m%0aforged line%00 \xff%ff", `Unknown: "[31mforged line "`),
 		"a token in the message":      refuses(u, "2", "seen "+jwt(`{"sub":"canary-5f1f"}`)+"%0A!", `Unknown: "seen [redacted]!"`),
+		"a token written otherwise":   refuses(u, "2", "seen ewoiYWxnIjoiRVMyNTYifQ.eyJzdWIiOiJjYW5hcnktNWYxZiJ9.c2ln!", `Unknown: "seen [redacted]!"`), // {, line end
 		"a token in pieces":           refuses(u, "2", "seen ey%0AJ"+strings.Repeat("A", 300), `Unknown: "seen [redacted]"`),
 		"a long message":              refuses(u, "2", strings.Repeat("x", 5000), strings.Repeat("x", 200)+`..."`),
 		"bad percent signs":           refuses(u, "2", "100% %zz", `"100% %zz"`),
