@@ -41,6 +41,9 @@ func (c *Client) Status(ctx context.Context) (Report, error) {
 	if err == nil {
 		err = json.Unmarshal(data, &report)
 	}
+	if err == nil && report.Time.IsZero() {
+		err = errors.New("what answers is no daemon: its report has no time")
+	}
 	if err != nil {
 		return Report{}, fmt.Errorf("get status: %w", err)
 	}

@@ -102,7 +102,7 @@ func TestClientWithoutADaemon(t *testing.T) {
 func TestClientPrefersTheSocket(t *testing.T) {
 	bySocket, _ := healthy()
 	byTCP, _ := healthy()
-	byTCP.Report = func() Report { return Report{Process: Process{Version: "tcp"}} }
+	byTCP.Report = func() Report { return Report{Time: time.Now(), Process: Process{Version: "tcp"}} }
 	address := tcp(t, byTCP)
 	path, stop := socket(t, bySocket)
 	c := Client{Socket: path, Listen: address}
@@ -142,6 +142,7 @@ func TestClientDistrustsTheAnswer(t *testing.T) {
 			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
 		}, ": 302: "},
 		"not JSON":         {func(w http.ResponseWriter, _ *http.Request) { text(w, 200, "<html>") }, "invalid character"},
+		"another's JSON":   {func(w http.ResponseWriter, _ *http.Request) { text(w, 200, `{"status":"UP"}`) }, "no daemon"},
 		"terminal control": {func(w http.ResponseWriter, _ *http.Request) { text(w, 500, "\x1b[2J`boo`") }, `500: "\x1b[2J` + "`boo`" + `"`},
 		"long":             {func(w http.ResponseWriter, _ *http.Request) { text(w, 500, strings.Repeat("é", 50_000)) }, "…`"},
 	} {
