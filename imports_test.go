@@ -50,6 +50,7 @@ var plan = map[string][]string{
 	"daemon/simulate":            {"daemon/schedule"},
 	"daemon/source/oauth2":       {"daemon", "daemon/claims", "daemon/source/internal/..."},
 	"daemon/status":              {},
+	"docs/readers":               {},
 	"watcher":                    {},
 	"watcher/logpolicy":          {"daemon/config/strict"},
 }

@@ -81,14 +81,9 @@ func TestReaders(t *testing.T) {
 	})
 	t.Run("git by netrc", func(t *testing.T) { r.again(t, "/git", r.git) })
 	t.Run("git by credential helper", func(t *testing.T) { r.again(t, "/git-helper", r.gitHelper) })
-	t.Run("python3", func(t *testing.T) {
-		r.script(t, "/python", "python3", "-c", python, r.out("token"), r.server.URL+"/python", fmt.Sprint(fresh))
-	})
+	t.Run("documented", r.documented)
 	t.Run("python3 netrc", func(t *testing.T) {
 		r.script(t, "/python-netrc", "python3", "-c", pythonNetrc, r.out(".netrc"), r.server.URL+"/python-netrc", fmt.Sprint(fresh))
-	})
-	t.Run("node", func(t *testing.T) {
-		r.script(t, "/node", "node", "-e", node, r.out("token"), r.server.URL+"/node", fmt.Sprint(fresh))
 	})
 	stop(t, p)
 }
@@ -180,19 +175,6 @@ func (r *readers) script(t *testing.T, path, name string, args ...string) {
 	}
 }
 
-const python = `
-import sys, time, urllib.request
-path, url, want = sys.argv[1], sys.argv[2], int(sys.argv[3])
-seen, end = set(), time.time() + 20
-while len(seen) < want:
-    assert time.time() < end, "the file was not refreshed"
-    token = open(path).read()
-    if token not in seen:
-        urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": "Bearer " + token})).read()
-        seen.add(token)
-    time.sleep(0.01)
-`
-
 const pythonNetrc = `
 import base64, netrc, sys, time, urllib.request
 path, url, want = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -205,24 +187,6 @@ while len(seen) < want:
         urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": "Basic " + basic})).read()
         seen.add(token)
     time.sleep(0.01)
-`
-
-const node = `
-const fs = require('fs');
-const [path, url, want] = [process.argv[1], process.argv[2], Number(process.argv[3])];
-const seen = new Set(), end = Date.now() + 20000;
-(async () => {
-  while (seen.size < want) {
-    if (Date.now() > end) throw new Error('the file was not refreshed');
-    const token = fs.readFileSync(path, 'utf8');
-    if (!seen.has(token)) {
-      const answer = await fetch(url, {headers: {Authorization: 'Bearer ' + token}});
-      if (!answer.ok) throw new Error('status ' + answer.status);
-      seen.add(token);
-    }
-    await new Promise(done => setTimeout(done, 10));
-  }
-})().catch(e => { console.error(e.message); process.exit(1); });
 `
 
 // git lists a repository. Its libcurl reads the netrc of its home.
