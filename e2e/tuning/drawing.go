@@ -75,10 +75,11 @@ func (d *drawing) panel(p panel) {
 		d.printf(`<path class="grid" d="M%.1f %.1fH%.1f"/>`, left, y(n), left+width)
 		d.text("muted", left-8, y(n)+4, "end", fmt.Sprintf("%v×", n))
 	}
-	path := fmt.Sprintf("M%.1f %.1f", left, base)
+	var path strings.Builder
+	fmt.Fprintf(&path, "M%.1f %.1f", left, base)
 	busiest, when := 0.0, 0
 	for minute := p.from; minute < min(p.to, len(p.load)); minute++ {
-		path += fmt.Sprintf("V%.1fH%.1f", y(p.load[minute]), x(minute+1))
+		fmt.Fprintf(&path, "V%.1fH%.1f", y(p.load[minute]), x(minute+1))
 		if p.load[minute] > busiest {
 			busiest, when = p.load[minute], minute
 		}
@@ -87,7 +88,7 @@ func (d *drawing) panel(p panel) {
 	if p.peer {
 		class = "peer"
 	}
-	d.printf(`<path class="%s" d="%sV%.1fZ"/>`, class, path, base)
+	d.printf(`<path class="%s" d="%sV%.1fZ"/>`, class, path.String(), base)
 	d.text("label", x(when+1)+6, y(busiest)+9, "start", fmt.Sprintf("%.0f×", busiest))
 	for minute := p.from; minute <= p.to; minute += 60 {
 		d.text("muted", x(minute), base+16, "middle", fmt.Sprintf("%d h", minute/60))

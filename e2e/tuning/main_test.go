@@ -4,6 +4,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -13,6 +15,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/renewd/renewd/e2e/internal/program"
 )
@@ -65,6 +70,60 @@ func TestNumbersAreThoseOfTheTables(t *testing.T) {
 	for _, n := range inText {
 		if !slices.Contains(inTables, n) {
 			t.Errorf("the text speaks of %s, which is in no table", n)
+		}
+	}
+}
+
+// TestValuesAreThoseOfTheChart lays the values that the document shows over those of the chart: it has every one of them, and
+// its schema takes what comes of it.
+func TestValuesAreThoseOfTheChart(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/tuning.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, err := jsonschema.NewCompiler().Compile("../../charts/renewd/values.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults, err := os.ReadFile("../../charts/renewd/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?ms)^```yaml\n(token:.*?)^```$").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) == 0 {
+		t.Error("the document shows no values")
+	}
+	for _, block := range blocks {
+		var all map[string]any
+		var shown map[string]map[string]any
+		if err := yaml.Unmarshal(defaults, &all); err != nil {
+			t.Fatal(err)
+		}
+		if err := yaml.Unmarshal([]byte(block[1]), &shown); err != nil {
+			t.Fatal(err)
+		}
+		token, ok := all["token"].(map[string]any)
+		if !ok {
+			t.Fatalf("the chart's token is %v", all["token"])
+		}
+		token["audience"] = "orders" // required of everybody
+		for key, value := range shown["token"] {
+			if _, ok := token[key]; !ok {
+				t.Errorf("the chart has no value token.%s", key)
+			}
+			token[key] = value
+		}
+		text, err := json.Marshal(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(values); err != nil {
+			t.Errorf("%s\n%v", block[1], err)
 		}
 	}
 }
