@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The renewd authors
 
+// Package readers is a reader to copy.
 package readers
 
 import (
@@ -16,6 +17,7 @@ type Bearer struct {
 	Base http.RoundTripper
 }
 
+// RoundTrip sends a copy of the request, with the token that is published now.
 func (b Bearer) RoundTrip(request *http.Request) (*http.Response, error) {
 	token, err := os.ReadFile(b.Path)
 	if err != nil {
