@@ -44,10 +44,11 @@ func (s *study) life() string {
 		box("window", p.start, p.end, y, bar-7)
 		box("retry", p.end, p.promise, y, bar)
 		box("promise", p.promise, p.life, y, bar)
-		for _, at := range []time.Duration{0, p.first, p.start, p.end, p.promise} {
-			if at == p.promise && (p.life-at < 5*time.Minute || at == p.end) {
-				continue // its label would lie on another one
-			}
+		times := []time.Duration{0, p.first, p.start, p.end}
+		if p.promise > p.end && p.life-p.promise > 5*time.Minute { // else its label would lie on another one
+			times = append(times, p.promise)
+		}
+		for _, at := range times {
 			d.text("muted", x(at), y+bar+18, "middle", short(at))
 		}
 		d.text("muted", x(p.life), y+bar+18, "middle", short(p.life))
