@@ -55,7 +55,7 @@ func (s *study) lives() string {
 
 // outages shows what an outage to survive costs.
 func (s *study) outages() string {
-	t := table{head: []string{"`outage`", "refreshed between", "mean", "busiest second", "in such an outage", "after it", "seconds without a token"}}
+	t := table{head: []string{"`outage`", "refreshed between", "mean", "busiest second", "in such an outage", "after it", "seconds without a token, per pod"}}
 	for _, o := range []string{"10m", "15m", "20m", "30m", "40m", "50m"} {
 		q := question{refresh: "outage: " + o, life: time.Hour, flags: []string{"--outage-at", "any+" + o}}
 		p, a := s.plan(q), s.renewd(q)
@@ -66,7 +66,7 @@ func (s *study) outages() string {
 
 // capacity shows how much an issuer must serve.
 func (s *study) capacity() string {
-	t := table{head: []string{"the issuer serves", "asked at most", "seconds without a token", "calm again after"}}
+	t := table{head: []string{"the issuer serves", "asked at most", "seconds without a token, per pod", "calm again after"}}
 	for _, multiple := range []float64{1.5, 2, 3, 5, 10} {
 		q := question{life: time.Hour}
 		q.flags = []string{"--capacity", fmt.Sprintf("%.2f", multiple*pods/q.life.Seconds())}
@@ -99,7 +99,7 @@ func (s *study) intervals() string {
 
 // others shows what other rules do to the same issuer.
 func (s *study) others() string {
-	t := table{head: []string{"rule", "mean", "busiest second", "in an outage of ten minutes", "after it", "seconds without a token"}}
+	t := table{head: []string{"rule", "mean", "busiest second", "in an outage of ten minutes", "after it", "seconds without a token, per pod"}}
 	for _, a := range s.simulate(question{life: time.Hour}) {
 		t.add(a.rule, a.mean+"×", a.steady+"×", a.outage+"×", a.after+"×", a.without)
 	}
