@@ -30,6 +30,14 @@ func token(minutes int, failures string) []series {
 	}
 }
 
+// unending are the series of a token that does not say when it expires.
+func unending(failures string) []series {
+	return []series{
+		of("renewd_token_issued_timestamp_seconds", "0x120", "token", "orders"),
+		of("renewd_refresh_consecutive_failures", failures, "token", "orders"),
+	}
+}
+
 func with(input []series, more ...series) []series { return append(input, more...) }
 
 func attempts(values, reason string) series {
@@ -83,6 +91,9 @@ func TestAlerts(t *testing.T) {
 		"RenewdRefreshFailing": {
 			{"the last quarter of an hour", token(60, "0x40 5x20 0x60"), 46, 62},
 			{"the last quarter of a day", token(1440, "0x1000 5x400 0x60"), 1081, 1402},
+			{"a life that nobody knows", unending("0x9 1 2 3 4 5 6x20 0x60"), 15, 36},
+			{"a short outage in it", unending("0x9 1 2 3 4 5x20 0x60"), never, 0},
+			{"no token yet", []series{of("renewd_refresh_consecutive_failures", "9x60", "token", "orders")}, never, 0},
 			{"a hiccup", token(60, "0x45 1x5 0x60"), never, 0},
 			{"a long outage in time", token(1440, "5x1000 0x400"), never, 0},
 		},
