@@ -89,7 +89,7 @@ func TestRecordedOutage(t *testing.T) {
 		{"RenewdRefreshBroken", "reports", "write", "unwritable", "writable"},
 		{"RenewdConfigNotInForce", "", "", "wrong configuration", "right configuration"},
 		{"RenewdLogPolicyNotInForce", "", "", "wrong log policy", "right log policy"},
-		{"RenewdLogLinesDropped", "", "deleted", "log removed", "log removed"},
+		{"RenewdLogLinesDropped", "", "deleted", "log written", "log written"},
 		{"RenewdNotScraped", "", "", "gone", "back"},
 	}
 	if !slices.Equal(got, want) {

@@ -5,6 +5,7 @@ package alerts
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/prometheus/promql/parser"
@@ -13,12 +14,13 @@ import (
 // pod are the labels of a scrape, as the beginning of a selector's braces.
 const pod = `namespace="shop", pod="orders-5d4b", container="renewd", job="renewd-system/renewd"`
 
+// of is a series of that scrape with more labels: name, value, name, value, …
 func of(name, values string, more ...string) series {
-	text := name + "{" + pod
+	labels := []string{pod}
 	for i := 0; i < len(more); i += 2 {
-		text += fmt.Sprintf(", %s=%q", more[i], more[i+1])
+		labels = append(labels, fmt.Sprintf("%s=%q", more[i], more[i+1]))
 	}
-	return series{text + "}", values}
+	return series{name + "{" + strings.Join(labels, ", ") + "}", values}
 }
 
 // token are the series of a token that was issued at minute 0 and lives for some minutes.

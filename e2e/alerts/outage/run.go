@@ -66,8 +66,8 @@ type step struct {
 	begin func() error
 }
 
-// steps tell the day. After the outage and before the refusal somebody asks for a refresh at once; everything else happens
-// by itself.
+// steps tell the day. After the outage, before the refusal and for lines in the log somebody asks for a refresh at once;
+// everything else happens by itself.
 func (d *day) steps() []step {
 	quietly := func(m mood) func() error {
 		return func() error { d.issuer.set(m); return nil }
@@ -87,7 +87,8 @@ func (d *day) steps() []step {
 		{"right configuration", 0.1, func() error { return d.write("config.yaml", d.config()) }},
 		{"wrong log policy", 0.25, func() error { return d.append("policy.yaml", "nonsense: true\n") }},
 		{"right log policy", 0.1, func() error { return d.write("policy.yaml", policy(d.dir)) }},
-		{"log removed", 0.4, d.removeLog},
+		{"log removed", 0.1, d.removeLog},
+		{"log written", 0.4, asked(well)},
 		{"gone", 0.25, func() error { d.process.Kill(); return nil }},
 		{"back", 0.25, d.start},
 	}
@@ -171,12 +172,23 @@ func (d *day) unblock() error {
 	return os.Rename(out+".away", out)
 }
 
-// removeLog removes the log file below the program, which goes on writing to it until it notices.
+// removeLog removes the log file with fresh lines in it, at a moment when the program has just looked whether it is there.
 func (d *day) removeLog() error {
-	if err := os.Remove(filepath.Join(d.dir, "log", "renewd.log")); err != nil {
+	path := filepath.Join(d.dir, "log", "renewd.log")
+	before, err := os.Stat(path)
+	if err != nil {
 		return err
 	}
-	return d.process.Signal(syscall.SIGUSR1)
+	if err := d.process.Signal(syscall.SIGUSR1); err != nil {
+		return err
+	}
+	const lines = 500 // bytes, of several lines: the first one makes it look
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if now, err := os.Stat(path); err != nil || now.Size() >= before.Size()+lines {
+			break
+		}
+	}
+	return os.Remove(path)
 }
 
 // write writes a file anew and renames it into place.
