@@ -51,14 +51,15 @@ func documents(t *testing.T) []string {
 	return names
 }
 
-// documented returns the commands of a document: the lines of its sh blocks, and what stands as `renewd …` in a text. Those of
-// docs/kubernetes.md for helm and kubectl need a cluster: e2e/kubernetes runs that document line by line. Of the runbooks'
-// what is run in a container counts; e2e/charts has kubectl itself read the rest.
+// documented returns the commands of a document: the lines of its sh blocks, and what stands as `renewd …` in a text. Those
+// that docs/kubernetes.md has for helm and kubectl need a cluster: e2e/kubernetes runs that document line by line. Of the
+// runbooks' what is run in a container counts; e2e/charts has kubectl itself read the rest.
 func documented(t *testing.T, name string) (commands []string) {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	cluster := commandsOnACluster(t)
 	inline := regexp.MustCompile("`(renewd [a-z-]+ [^`]+)`")
 	block := ""
 	for line := range strings.Lines(string(data)) {
@@ -70,7 +71,7 @@ func documented(t *testing.T, name string) (commands []string) {
 			} else {
 				block = ""
 			}
-		case name == "docs/kubernetes.md" && (strings.HasPrefix(line, "helm ") || strings.HasPrefix(line, "kubectl ")):
+		case cluster[line]:
 		case strings.HasPrefix(name, "docs/runbooks/") && strings.HasPrefix(line, "kubectl "):
 			if _, inside, found := strings.Cut(line, " -- /"); found {
 				commands = append(commands, inside)
@@ -86,6 +87,21 @@ func documented(t *testing.T, name string) (commands []string) {
 		}
 	}
 	return commands
+}
+
+// commandsOnACluster returns the lines of docs/kubernetes.md for helm and kubectl.
+func commandsOnACluster(t *testing.T) map[string]bool {
+	data, err := os.ReadFile("docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(line, "helm ") || strings.HasPrefix(line, "kubectl ") {
+			found[strings.TrimRight(line, "\n")] = true
+		}
+	}
+	return found
 }
 
 func commandsThatAreRun(t *testing.T) (lines []string) {
