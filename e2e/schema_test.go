@@ -69,6 +69,7 @@ var mistake = regexp.MustCompile(`(?m)^RENEWD_CONFIG_YAML:\d+:\d+: error: (.*)$`
 func checked(text string) ([]string, error) {
 	cmd := command("check")
 	cmd.Env = append(cmd.Env, "RENEWD_CONFIG_YAML="+text, "POD_NAMESPACE=shop", "POD_NAME=orders-0",
+		"KUBERNETES_SERVICE_HOST=10.96.0.1", "KUBERNETES_SERVICE_PORT=443", "SPIFFE_ENDPOINT_SOCKET=unix:///run/spire/agent/api.sock",
 		"RENEWD_TTL=20m", "RENEWD_REFRESH_INTERVAL=10m")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
