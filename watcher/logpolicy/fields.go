@@ -105,6 +105,7 @@ func (s *scanner) object(mark int, ofLine bool) {
 		s.out = append(s.out, '"')
 		start := len(s.out)
 		inside, odd := s.token()
+		secret := s.redactor.key(inside) || odd && s.redactor.key([]byte(unescape(string(inside))))
 		s.text(inside, odd)
 		for n := 2; s.taken(s.out[start:], mark, ofLine); n++ {
 			if n > 2 {
@@ -116,7 +117,7 @@ func (s *scanner) object(mark int, ofLine bool) {
 		s.out = append(s.out, '"', ':')
 		s.pos++ // :
 		s.value()
-		if s.redactor.key(inside) && string(s.out[end+2:]) != `"`+redacted+`"` { // else it was hidden at With
+		if secret && string(s.out[end+2:]) != `"`+redacted+`"` { // else it was hidden at With
 			s.redactor.count("field")
 			s.out = append(s.out[:end+2], `"`+redacted+`"`...)
 		}

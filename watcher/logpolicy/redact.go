@@ -4,9 +4,11 @@
 package logpolicy
 
 import (
+	"bytes"
 	"encoding/base64"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 const redacted = "[redacted]"
@@ -33,7 +35,7 @@ var secretKeys = []string{"authorization", "cookie", "password", "secret", "clie
 // redactor hides secrets. It is immutable and safe for concurrent use.
 type redactor struct {
 	keys   map[string]bool
-	first  [256]bool // bytes that such a key can begin with
+	first  [256]bool // ASCII that such a key can begin with
 	custom []rule
 	count  func(rule string)
 }
@@ -60,6 +62,9 @@ func appendFolded[T string | []byte](b []byte, name T) []byte {
 	for i := range len(name) {
 		c := name[i]
 		switch {
+		case c >= utf8.RuneSelf:
+			rest := strings.ToLower(strings.ToUpper(string(name[i:])))
+			return append(b, strings.NewReplacer("_", "", "-", "").Replace(rest)...)
 		case c >= 'A' && c <= 'Z':
 			b = append(b, c|0x20)
 		case c != '_' && c != '-':
@@ -69,13 +74,15 @@ func appendFolded[T string | []byte](b []byte, name T) []byte {
 	return b
 }
 
-// key reports whether the value of a field of this name is a secret.
+// key reports whether the value of a field of this name is a secret. zap adds "Verbose" to the name of an error for its long text.
 func (r *redactor) key(name []byte) bool {
-	if len(name) > 0 && !r.first[name[0]] {
+	if len(name) > 0 && name[0] < utf8.RuneSelf && !r.first[name[0]] {
 		return false
 	}
 	var buffer [64]byte
-	return r.keys[string(appendFolded(buffer[:0], name))]
+	folded := appendFolded(buffer[:0], name)
+	short, long := bytes.CutSuffix(folded, []byte("verbose"))
+	return r.keys[string(folded)] || long && r.keys[string(short)]
 }
 
 // suspicious reports whether a text has what every secret of a built-in shape begins with. In one pass, it looks closer at

@@ -137,6 +137,31 @@ func TestThePolicyAddsKeysAndPatterns(t *testing.T) {
 	}
 }
 
+// longWorded is an error that has more to say, which zap adds as a field of its own.
+type longWorded string
+
+func (e longWorded) Error() string                 { return string(e) }
+func (e longWorded) Format(f fmt.State, verb rune) { _, _ = fmt.Fprintf(f, "at length: %s", string(e)) }
+
+func TestASecretFieldIsKnownHoweverItsNameIsWritten(t *testing.T) {
+	for _, f := range []zap.Field{
+		zap.Any("body", json.RawMessage(`{"access\u005ftoken":"`+shapeless+`"}`)),
+		zap.Any("body", map[string]any{"deep": json.RawMessage(`[{"\u0070assword":"` + shapeless + `"}]`)}),
+		zap.NamedError("password", longWorded(shapeless)),
+		zap.String(`say "friend"`, shapeless), zap.String(`SAY"FRIEND"`, "public"),
+		zap.String("SCHLÜSSEL_WORT", shapeless), zap.String("schlüssel-wort", shapeless), zap.String("Ärger", shapeless),
+	} {
+		text, raw := lines(t, jsonAndText+`redact: {keys: ['say "friend"', Schlüsselwort, ärger]}`, func(log *zap.Logger) {
+			log.Info("at the call", f)
+			log.With(f).Info("at With")
+		})
+		lacks(t, text+raw, shapeless)
+		if n := strings.Count(text+raw, redacted); n < 4 && f.String != "public" {
+			t.Errorf("%s: %d of 4 were hidden:\n%s%s", f.Key, n, text, raw)
+		}
+	}
+}
+
 // A line is searched as a whole too: what is harmless in its parts may not be when they stand together.
 func TestAPatternCannotGlueASecretTogether(t *testing.T) {
 	text, _ := lines(t, "formats: {text: {pattern: '%(name)s%(message)s'}}", func(log *zap.Logger) {
