@@ -24,7 +24,7 @@ type rule struct {
 var shapes = []rule{
 	{"pem", regexp.MustCompile(`(?s)-----BEGIN .*?(?:-----END [^-"]*(?:-----)?|$)`), redacted},
 	{"jwt", regexp.MustCompile(`eyJ[A-Za-z0-9_+/=.-]{6,}`), redacted},
-	{"bearer", regexp.MustCompile(`(?i)bearer(?:[\s:=+]|%20|\\+[tnr])+[^\s"'\[\\][^\s"'\\]{5,}`), "Bearer " + redacted},
+	{"bearer", regexp.MustCompile(`(?i)bearer(?:[\s:=+]|%20|\\+[tnr])+(?:\\*["'])?[^\s"'\[\\][^\s"'\\]{5,}`), "Bearer " + redacted},
 	{"url", regexp.MustCompile(`://[^/\s]+@`), "://" + redacted + "@"},
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -65,7 +66,8 @@ func TestNoCanaryInAnyOutput(t *testing.T) {
 	own := secret{func() string { return shapeless }}
 	log := r.Logger().Named("token")
 	for _, s := range []string{canary, "Bearer " + shapeless, "https://user:" + shapeless + "@issuer/x", "https://" + shapeless + "@issuer/x", "https://user:p[w/" + canary + "@h",
-		"-----BEGIN PRIVATE KEY-----\n" + shapeless + "\n-----END PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\n" + shapeless, "x\"bearer\t" + shapeless + "\""} {
+		"-----BEGIN PRIVATE KEY-----\n" + shapeless + "\n-----END PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\n" + shapeless, "x\"bearer\t" + shapeless + "\"",
+		"Bearer " + strconv.Quote(shapeless), strconv.Quote("Bearer " + strconv.Quote(shapeless))} {
 		log.Info("message " + s)
 		log.With(zap.String("with", s), zap.Any("any", map[string]string{"k": s}), zap.Object("o", objecting{s})).Info("with")
 		log.Info("fields", zap.String("f", s), zap.Strings("list", []string{"a", s}), zap.ByteString("bs", []byte(s)), zap.Binary("bin", []byte(s)), zap.Any("struct", struct{ B []byte }{[]byte(s)}),
