@@ -55,6 +55,7 @@ type entry struct {
 
 	// What events said of the file's own name since the last finished check. moved also stands for "events may be missing".
 	created, moved, written bool
+	over, cut               string // the same of symlinks on the way: the latest name created, and removed
 
 	phase phase
 	began time.Time // of the attempt; zero in idle
@@ -76,6 +77,13 @@ func (l *loop) notice(e *entry, w *watch, name string, op fsnotify.Op, now time.
 		}
 		e.moved = e.moved || op.Has(fsnotify.Remove|fsnotify.Rename)
 		e.written = e.written || op.Has(fsnotify.Write)
+	} else if slices.ContainsFunc(e.hops, func(h hop) bool { return h.at == w && h.name == name }) {
+		if op.Has(fsnotify.Create) {
+			e.over = name
+		}
+		if op.Has(fsnotify.Remove | fsnotify.Rename) {
+			e.cut = name
+		}
 	}
 	e.happened()
 	e.still = now
@@ -175,10 +183,22 @@ func (e *entry) replaced(f finding) bool {
 	case e.last.outcome.kind == missing:
 		return false
 	case !slices.EqualFunc(e.last.hops, f.hops, hop.same):
-		return true
+		return !e.unlinked(f)
 	}
 	// open(2) of an existing name gives no CREATE, so without a REMOVE or RENAME before it this was a rename over.
 	return e.last.outcome.kind == content && e.created && f.id != e.last.id
+}
+
+// unlinked reports whether a symlink on the way is gone and what f found there is not known to be renamed over it. It may be
+// written in place.
+func (e *entry) unlinked(f finding) bool {
+	for i := range min(len(e.last.hops), len(f.hops)) {
+		if link, now := e.last.hops[i], f.hops[i]; !link.same(now) {
+			renamed := now.dir == link.dir && now.name == link.name && (e.created || e.over == now.name) && e.cut != now.name
+			return link.text != "" && now.text == "" && !renamed
+		}
+	}
+	return false
 }
 
 // again waits for the next of the delays, in milliseconds. It reports true when they are used up.

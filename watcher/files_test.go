@@ -148,6 +148,50 @@ func TestWritersInPlace(t *testing.T) { // W7, W9, W10
 	}
 }
 
+// TestASymlinkBecomesAFile: a file made where a symlink was is no replacement, unless it was renamed there.
+func TestASymlinkBecomesAFile(t *testing.T) {
+	tests := []struct {
+		name   string
+		within time.Duration
+		write  func(t *testing.T, path string)
+	}{
+		{"written in place", 1500 * time.Millisecond, func(t *testing.T, path string) {
+			must(t, os.Remove(path))
+			write(t, path, "whole")
+			time.Sleep(150 * time.Millisecond)
+			appendTo(t, path, " text")
+		}},
+		{"written in place, seen to be away", 1500 * time.Millisecond, func(t *testing.T, path string) {
+			must(t, os.Remove(path))
+			time.Sleep(50 * time.Millisecond)
+			write(t, path, "whole")
+			time.Sleep(150 * time.Millisecond)
+			appendTo(t, path, " text")
+		}},
+		{"renamed over", 90 * time.Millisecond, func(t *testing.T, path string) {
+			write(t, path+".tmp", "whole text")
+			must(t, os.Rename(path+".tmp", path))
+		}},
+		{"another symlink", 90 * time.Millisecond, func(t *testing.T, path string) {
+			must(t, os.Symlink("elsewhere", path+".tmp"))
+			write(t, filepath.Join(filepath.Dir(path), "elsewhere"), "whole text")
+			must(t, os.Rename(path+".tmp", path))
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			path := filepath.Join(dir, "link")
+			write(t, filepath.Join(dir, "file"), "before")
+			must(t, os.Symlink("file", path))
+			_, r, _ := watching(t, path, "before")
+			tt.write(t, path)
+			r.wants(t, tt.within, "before", "whole text")
+		})
+	}
+}
+
 // TestDirectoryReplaced: each way of losing the watched directory ends with events working again.
 func TestDirectoryReplaced(t *testing.T) { // W18, W19, W20, FS1
 	tests := []struct {

@@ -15,7 +15,7 @@ func (l *loop) finish(e *entry, f finding, data []byte, err error) {
 	news := f.outcome != e.last.outcome || e.state.Mode != Inotify
 	e.last = f
 	if !e.marked { // else they may be about what came after the read
-		e.created, e.moved, e.written = false, false, false
+		e.created, e.moved, e.written, e.over, e.cut = false, false, false, "", ""
 	}
 	e.phase, e.tries, e.began = idle, 0, time.Time{}
 	for _, s := range e.listeners {
