@@ -95,8 +95,14 @@ func (l *logging) policyOf(conf *loaded) (path string, optional bool) {
 // be used the configuration is not applied. At the start the built-in policy does instead, unless a usable one is required.
 func (l *logging) prepare(conf *loaded, first bool) (use func(), err error) {
 	if text := os.Getenv(policyText); text != "" && l.flags.path == "" {
+		use := func() {
+			if conf.LogPolicy != "" {
+				l.Logger().Named("config").Warn("log policy file ignored", zap.String("path", conf.LogPolicy),
+					zap.String("hint", "unset "+policyText+", which outranks logPolicy, or leave logPolicy out"))
+			}
+		}
 		if !first {
-			return func() {}, nil
+			return use, nil
 		}
 		err := l.Apply(policyText, []byte(text), "environment")
 		if err != nil && l.flags.required {
@@ -104,7 +110,7 @@ func (l *logging) prepare(conf *loaded, first bool) (use func(), err error) {
 		}
 		r, ok := errors.AsType[*logpolicy.Rejected](err)
 		l.insist = ok && r.Again
-		return func() {}, nil
+		return use, nil
 	}
 	path, optional := l.policyOf(conf)
 	if path == "" && l.flags.required {
