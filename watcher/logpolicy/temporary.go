@@ -66,7 +66,8 @@ func (s *Switch) since(name, sum string, old *generation) (at time.Time, ofFile 
 
 // SetLevel gives an area another level for 1 s to 24 h; "root" is the top level. It outranks everything else, survives
 // reloads, and ends by itself within a second of its time. The latest of several counts, and after it the one before that
-// still runs. A duration of 0 ends all that were set for the area.
+// still runs. A duration of 0 ends all that were set for the area, without a
+// word if there are none.
 func (s *Switch) SetLevel(area, level string, d time.Duration) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -84,6 +85,7 @@ func (s *Switch) SetLevel(area, level string, d time.Duration) error {
 	fields := []zap.Field{zap.String("area", area), zap.String("why", "admin")}
 	o := outcome{level: Info, message: "policy override ended", fields: fields}
 	s.mu.Lock()
+	before := len(s.admin)
 	if d == 0 {
 		s.admin = slices.DeleteFunc(s.admin, func(o override) bool { return o.area == name })
 	} else {
@@ -92,9 +94,12 @@ func (s *Switch) SetLevel(area, level string, d time.Duration) error {
 		fields = []zap.Field{zap.String("area", area), zap.Stringer("to", l), zap.Time("until", until)}
 		o = outcome{level: Info, message: "policy override set", fields: fields}
 	}
+	changed := len(s.admin) != before
 	s.mu.Unlock()
-	s.again()
-	s.announce(o, s.current.Load())
+	if changed {
+		s.again()
+		s.announce(o, s.current.Load())
+	}
 	return nil
 }
 
