@@ -165,6 +165,20 @@ func TestLinesAfterRunWaitForSync(t *testing.T) {
 }
 
 // A caller that is still inside when a handler leaves the policy loses nothing: its line opens the handler once more.
+func TestAStuckHandlerTakesNoLinesOfOthersWithIt(t *testing.T) {
+	r := newRig(t)
+	r.apply("handlers: {a: {type: file, path: DIR}, b: {type: stream, stream: stdout}, c: {type: stream}}")
+	gate := make(chan struct{})
+	defer close(gate)
+	r.out.gate = gate
+	r.Logger().Warn("last words")
+	if err := r.Sync(); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	contains(t, r.err.String(), "last words")
+	contains(t, r.read("renewd.log"), "last words")
+}
+
 func TestALateLineIsWritten(t *testing.T) {
 	out := &buffer{}
 	k := newSink("x", &stream{out: out}, newCounters(), nil)

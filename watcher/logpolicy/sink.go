@@ -119,6 +119,9 @@ func (s *sink) rouse() {
 
 // await waits until done, for at most limit. The caller holds mu, which is free meanwhile.
 func (s *sink) await(limit time.Duration, done func() bool) bool {
+	if done() || limit <= 0 {
+		return done()
+	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for !done() {

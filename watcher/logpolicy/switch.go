@@ -215,12 +215,15 @@ func (s *Switch) Sync() error {
 	s.mu.Lock()
 	all := slices.AppendSeq([]*sink{s.stdout}, maps.Values(s.files))
 	s.mu.Unlock()
-	deadline := time.Now().Add(maxFlush)
-	ok := true
 	for _, k := range append(all, s.stderr) {
-		ok = k.flush(time.Until(deadline)) && ok
+		k.flush(0) // so that a stuck one takes no time from the others
 	}
-	if !ok {
+	end := time.Now().Add(maxFlush)
+	ok := true
+	for _, k := range all {
+		ok = k.flush(time.Until(end)-maxFlush/4) && ok
+	}
+	if ok = s.stderr.flush(time.Until(end)) && ok; !ok { // last, since it takes what the others cannot write
 		return context.DeadlineExceeded
 	}
 	return nil
