@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -171,6 +172,30 @@ func TestAPatternCannotGlueASecretTogether(t *testing.T) {
 	})
 	if text != redacted+"\n" {
 		t.Errorf("%q", text)
+	}
+}
+
+// What the bytes that are looked at more closely find is what the expressions find in every text.
+func TestTheFastSearchMissesNothing(t *testing.T) {
+	pieces := []string{"e", "y", "J", "eyJ", "hbGciOi", "b", "E", "A", "Bearer", " ", "BEARER", "bEaReR", "-----", "B", "GIN ", "-----BEGIN ", "-----END ", "X-----",
+		":", "/", "://", "@", "user", "\n", "\t", "\\", "\"", "\xff", "é", "%20", "=", "abcdefgh", "[", "\u2028"}
+	r, random := newRedactor(redaction{}, func(string) {}), rand.New(rand.NewPCG(1, 2))
+	hidden := 0
+	for range 50_000 {
+		var text strings.Builder
+		for range 1 + random.IntN(9) {
+			text.WriteString(pieces[random.IntN(len(pieces))])
+		}
+		want := r.apply(shapes, text.String())
+		if got := r.text(text.String()); got != want {
+			t.Fatalf("%q: %q, want %q", text.String(), got, want)
+		}
+		if want != text.String() {
+			hidden++
+		}
+	}
+	if hidden < 1000 {
+		t.Errorf("only %d texts had a secret", hidden)
 	}
 }
 
