@@ -98,7 +98,11 @@ func newService(a *app, logging *logging) *service {
 // begin puts the first configuration in force. What it cannot bind is an error.
 func (s *service) begin(ctx context.Context, conf *loaded) error {
 	s.ctx, s.fail = context.WithCancelCause(ctx)
-	return s.apply(conf)
+	err := s.apply(conf)
+	if err != nil {
+		_ = s.logging.Sync() // what was said of the policy; nobody runs the log
+	}
+	return err
 }
 
 // run works until its context ends or a part fails, and returns when all parts are over.
