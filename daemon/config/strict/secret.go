@@ -28,6 +28,9 @@ var (
 	// secretShape matches the beginning of what has the shape of a secret; all that follows on the line goes with it.
 	secretShape = compiled(`-----BEGIN|eyJ[A-Za-z0-9_-]{2}|(?i:bearer)[ \t]+[A-Za-z0-9._~+/=-]{6}|://[^/\s"'@]*:[^/\s"']*@`)
 
+	// escaped matches a key that is written with escapes, and its colon.
+	escaped = compiled(`"(?:[^"\\]|\\.)*\\(?:[^"\\]|\\.)*"\s*:`)
+
 	// pair matches a key with its colon, wherever on a line it stands.
 	pair = compiled(`(?:^|[\s{,\[])["']?([\w.-]+)["']?\s*:(?:\s|$)`)
 )
@@ -95,6 +98,9 @@ func (d *Document) masked(number int) mask {
 		if d.options.secret(key) && value != "" && (value[0] != '{' || !d.isMapping(key)) {
 			cut = min(cut, m[1])
 		}
+	}
+	if at := escaped().FindStringIndex(line); at != nil { // what it spells is not worked out
+		cut = min(cut, at[1])
 	}
 	if d.insideSecret(number) {
 		cut = 0

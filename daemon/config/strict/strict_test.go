@@ -500,6 +500,7 @@ func TestMappingsWithTheNameOfASecret(t *testing.T) {
 		"choices: [{kind: {assertion: hunter22}}]":         "1 | choices: [{kind: {assertion: [redacted]\n",
 		"choices: [{kind: {assertion: [hunter22]}}]":       "1 | choices: [{kind: {assertion: [redacted]\n",
 		"token: {token: hunter22, x: 1}":                   "1 | token: [redacted]\n",
+		`{"pass\x77ord": hunter22}`:                        `1 | {"pass\x77ord":[redacted]`,
 		"choices: [{kind: {credential: {ttl: hunter22}}}]": "credential: [redacted]",
 	} {
 		said := fmt.Sprint(Decode(o, []byte(text+"\n"), &got).Err())
