@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -93,7 +94,9 @@ func TestNoCanaryInAnyOutput(t *testing.T) {
 	r.flush()
 	state, _ := json.Marshal(r.State())
 	explained, _ := r.Explain("")
-	for name, out := range map[string]string{"stderr": r.err.String(), "stdout": r.out.String(), "file": r.read("c.log"), "glued": r.read("d.log"), "state": string(state), "explain": fmt.Sprint(explained)} {
+	_, unknown := r.Explain(canary)
+	answers := fmt.Sprint(unknown, r.SetLevel(canary, "DEBUG", time.Minute), r.SetLevel("token", canary, time.Minute))
+	for name, out := range map[string]string{"stderr": r.err.String(), "stdout": r.out.String(), "file": r.read("c.log"), "glued": r.read("d.log"), "state": string(state), "explain": fmt.Sprint(explained), "answers": answers} {
 		lacks(t, out, canary, shapeless, "eyJhbGciOiJFUzI1NiJ9", base64.StdEncoding.EncodeToString([]byte(canary))[:40])
 		if len(out) == 0 {
 			t.Error("nothing in", name)

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -77,7 +78,7 @@ func (s *Switch) SetLevel(area, level string, d time.Duration) error {
 	}
 	l, err := ParseLevel(level)
 	if err != nil && d != 0 {
-		return fmt.Errorf("error[LP012]: %w", err)
+		return errors.New(s.hider()("error[LP012]: " + err.Error()))
 	}
 	if d != 0 && (d < shortest || d > longest) {
 		return fmt.Errorf("error[LP021]: a temporary level lasts %s to %s, not %s", span(shortest), span(longest), d)
@@ -112,7 +113,7 @@ func (s *Switch) known(area string) (string, error) {
 		list = append(list, "token."+t)
 	}
 	if !slices.Contains(list, area) && !(s.tokens == nil && parentOf(area) == "token") {
-		return "", fmt.Errorf("error[LP013]: unknown area %.70q: %s", area, strict.Suggest(area, list))
+		return "", errors.New(s.hider()(fmt.Sprintf("error[LP013]: unknown area %.70q: %s", area, strict.Suggest(area, list))))
 	}
 	if area == "root" {
 		return "", nil
