@@ -116,6 +116,30 @@ func TestCommonLabelsAreOnEveryObject(t *testing.T) {
 	}
 }
 
+// A mapping that is set to null is an empty one.
+func TestNullIsNothing(t *testing.T) {
+	for _, key := range []string{"global", "commonLabels", "commonAnnotations", "podMonitor.labels", "prometheusRule.labels", "dashboard.labels", "extraObjects"} {
+		r := render(t, chart.Request{Chart: "renewd", Files: []string{folder(t, "renewd", "ci", "monitoring-values.yaml")}, Set: []string{key + "=null"}})
+		if len(r.Objects) != 8 || len(r.Hooks) != 1 {
+			t.Errorf("%s: %d objects and %d hooks", key, len(r.Objects), len(r.Hooks))
+		}
+	}
+}
+
+// Users of an OpenShift namespace have ten digits. Helm's numbers are floats, and 1.0007e+09 is no user.
+func TestLargeNumbersStayWhole(t *testing.T) {
+	r := render(t, chart.Request{Chart: "example-app", Set: []string{"renewd.sidecar.runAsUser=1000700000", "renewd.sidecar.startupTimeoutSeconds=31536000"}})
+	for _, want := range []string{"runAsUser: 1000700000\n", "runAsGroup: 1000700000\n", "failureThreshold: 31536000\n"} {
+		if !strings.Contains(r.Manifest, want) {
+			t.Errorf("no %q in\n%s", want, r.Manifest)
+		}
+	}
+	r = render(t, chart.Request{Chart: "renewd", Set: []string{"token.audience=x", "sidecar.runAsUser=1000700000"}})
+	if !strings.Contains(r.Manifest, "    runAsUser: 1000700000\n") {
+		t.Errorf("the test pod has another user:\n%s", r.Manifest)
+	}
+}
+
 // What is wrong is refused with the words that lead out.
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct {
@@ -155,6 +179,12 @@ func TestRefusals(t *testing.T) {
 		{library("token.keep=two"), `renewd: token.keep "two" must be a duration such as 2m`},
 		{library("token.fileMode=644"), "renewd: token.fileMode must be a text in quotes, not 644"},
 		{library("token.expirationSeconds=5"), "renewd: token.expirationSeconds 5 must be within 600 and 86400"},
+		{library("sidecar.runAsUser=0"), "renewd: sidecar.runAsUser must be a number from 1 on, not 0"},
+		{library("sidecar.runAsUser=app"), "renewd: sidecar.runAsUser must be a number from 1 on, not app"},
+		{library("sidecar.startupTimeoutSeconds=1h"), "renewd: sidecar.startupTimeoutSeconds must be a number from 1 on, not 1h"},
+		{library("sidecar.extraArgs=--log-level"), "renewd: sidecar.extraArgs must be a list"},
+		{library("token=x"), "renewd: value renewd.token must be a mapping (known: audience, "},
+		{library("sidecar.metrics=9736"), "renewd: value renewd.sidecar.metrics must be a mapping (known: enabled, port)"},
 		{library("token.configMap=x,renewd.token.config=y"), "renewd: token.configMap excludes token.config and token.logPolicy"},
 		{library("image.digest=sha256:1"), `renewd: image.digest "sha256:1" must be sha256: and 64 hexadecimal digits`},
 	} {

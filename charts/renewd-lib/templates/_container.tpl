@@ -31,7 +31,7 @@ startupProbe:
   exec: {command: [/renewd, healthcheck, --startup]}
   periodSeconds: 1
   timeoutSeconds: 2
-  failureThreshold: {{ .startupTimeoutSeconds }}
+  failureThreshold: {{ int64 .startupTimeoutSeconds }}
 terminationMessagePolicy: FallbackToLogsOnError
 {{- with .resources }}
 resources: {{ toJson . }}
@@ -78,8 +78,8 @@ volumeMounts:
 {{- define "renewd.securityContext" -}}
 runAsNonRoot: true
 {{- with .runAsUser }}
-runAsUser: {{ . }}
-runAsGroup: {{ . }}
+runAsUser: {{ int64 . }}
+runAsGroup: {{ int64 . }}
 {{- end }}
 readOnlyRootFilesystem: true
 allowPrivilegeEscalation: false

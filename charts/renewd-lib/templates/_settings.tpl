@@ -61,11 +61,11 @@ text means the default. runAsUser and resources can be null, which leaves them o
     {{- $_ := set $all $key $value -}}
   {{- end -}}
 {{- end -}}
+{{- include "renewd.knownKeys" (dict "at" "renewd.sidecar.metrics" "given" ($all.metrics | default dict) "known" $defaults.sidecar.metrics) -}}
 {{- $metrics := merge (dict) ($all.metrics | default dict) $defaults.sidecar.metrics -}}
-{{- include "renewd.knownKeys" (dict "at" "renewd.sidecar.metrics" "given" $metrics "known" $defaults.sidecar.metrics) -}}
 {{- $_ := set $all "metricsPort" (ternary (int $metrics.port) 0 (eq (toString $metrics.enabled) "true")) -}}
 {{- $_ = unset $all "metrics" -}}
-{{- $_ = set $all "runAsUser" (ternary nil $all.runAsUser (kindIs "string" $all.runAsUser)) -}}
+{{- $_ = set $all "runAsUser" (ternary nil $all.runAsUser (eq (toString $all.runAsUser) "")) -}}
 {{- $_ = set $all "image" (include "renewd.image" (dict "image" $all "global" (.Values.global | default dict))) -}}
 {{- range list "registry" "repository" "tag" "digest" -}}
   {{- $_ = unset $all . -}}

@@ -17,6 +17,9 @@ What values must look like. The patterns are also those of the validating policy
 {{- define "renewd.knownKeys" -}}
 {{- $known := keys .known | sortAlpha -}}
 {{- $at := .at -}}
+{{- if not (kindIs "map" .given) -}}
+  {{- fail (printf "renewd: value %s must be a mapping (known: %s)" $at (join ", " $known)) -}}
+{{- end -}}
 {{- range $key := keys .given | sortAlpha -}}
   {{- if not (has $key $known) -}}
     {{- fail (printf "renewd: unknown value %s.%s (known: %s)" $at $key (join ", " $known)) -}}
@@ -49,6 +52,17 @@ What values must look like. The patterns are also those of the validating policy
 {{- end -}}
 {{- if or (lt (int .expirationSeconds) 600) (gt (int .expirationSeconds) 86400) -}}
   {{- fail (printf "renewd: token.expirationSeconds %v must be within 600 and 86400" .expirationSeconds) -}}
+{{- end -}}
+{{- range $key := list "runAsUser" "startupTimeoutSeconds" -}}
+  {{- $value := get $ $key -}}
+  {{- if and (not (kindIs "invalid" $value)) (or (kindIs "string" $value) (lt (int64 $value) 1)) -}}
+    {{- fail (printf "renewd: sidecar.%s must be a number from 1 on, not %v" $key $value) -}}
+  {{- end -}}
+{{- end -}}
+{{- range $key := list "extraArgs" "extraEnv" -}}
+  {{- if not (kindIs "slice" (get $ $key)) -}}
+    {{- fail (printf "renewd: sidecar.%s must be a list" $key) -}}
+  {{- end -}}
 {{- end -}}
 {{- if and .configMap (or .config .logPolicy) -}}
   {{- fail "renewd: token.configMap excludes token.config and token.logPolicy: put both into the ConfigMap, as config.yaml and log-policy.yaml" -}}

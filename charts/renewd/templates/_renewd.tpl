@@ -16,7 +16,7 @@ What the objects of this chart share.
     "helm.sh/chart" (printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace "+" "_"))
 -}}
 labels:
-  {{- mergeOverwrite $standard $root.Values.commonLabels (last .) | toYaml | nindent 2 }}
+  {{- mergeOverwrite $standard ($root.Values.commonLabels | default dict) (last . | default dict) | toYaml | nindent 2 }}
 {{- with $root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
