@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -30,6 +31,20 @@ func (m *mounts) has(path string, now time.Time) (found, fresh bool) {
 	}
 	_, found = m.points[path]
 	return found, fresh
+}
+
+// IsMountPoint reports whether the file that path leads to is itself a mount point, as with a subPath of Kubernetes: a Watcher
+// would say StaticMount of it. Of a file that is not there, and where the system does not tell, it reports false.
+func IsMountPoint(path string) bool {
+	path, err := filepath.Abs(path)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	if err != nil {
+		return false
+	}
+	found, _ := new(mounts).has(path, time.Now())
+	return found
 }
 
 // mountPoints returns the fifth field of each line of a mountinfo file (proc_pid_mountinfo(5)), where a blank, tab,

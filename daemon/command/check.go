@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/renewd/renewd/daemon"
+	"github.com/renewd/renewd/watcher"
 )
 
 // publicKeys is implemented by a source that signs with a key of its own.
@@ -65,10 +66,12 @@ func (a *app) checkAll(c *cobra.Command, fetch, jwks bool) error {
 	}
 	list := keep(conf.Config, noLog())
 	a.warnRelative(conf, list)
+	a.warnMounts(conf.path)
 	if err := clash(list); err != nil {
 		return err
 	}
 	for _, k := range list {
+		a.warnMounts(k.inputs()...)
 		if d, ok := k.Source.(doubtful); ok {
 			a.warn(k, d.Doubts(k.paths()))
 		}
@@ -127,6 +130,16 @@ func (a *app) warnRelative(conf *loaded, list []*kept) {
 		conf.path, here, strings.Join(relative[:min(len(relative), 5)], ", "))
 }
 
+// warnMounts says which of the files that run follows are mount points, where a change is a new file elsewhere.
+func (a *app) warnMounts(paths ...string) {
+	for _, path := range paths {
+		if path != "" && watcher.IsMountPoint(path) {
+			fmt.Fprintf(a.stderr, "%s: warning: it is a mount point, so a change may never arrive here\n"+
+				"  help: mount its directory instead of the single file: no subPath, no bind mount of the file\n", path)
+		}
+	}
+}
+
 // checkPolicy validates the log policy that the configuration leads to, as run would use it.
 func (a *app) checkPolicy(conf *loaded) error {
 	l, err := a.newLogging(&logFlags{path: os.Getenv(variable("log-policy"))})
@@ -138,6 +151,7 @@ func (a *app) checkPolicy(conf *loaded) error {
 	if path == "" {
 		return nil
 	}
+	a.warnMounts(path)
 	if err := l.usable(path, optional); err != nil {
 		return &exit{code: exitConfig, err: err}
 	}
