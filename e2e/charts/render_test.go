@@ -177,6 +177,8 @@ func TestRefusals(t *testing.T) {
 		{library("token.audience="), "renewd: token.audience is empty"},
 		{library("token.keep=2"), "renewd: token.keep must be a text in quotes, not 2"},
 		{library("token.keep=two"), `renewd: token.keep "two" must be a duration such as 2m`},
+		{chart.Request{Set: []string{"token.mountPath=/renewd"}}, "renewd: token.mountPath must not be /renewd: /renewd is the program in the sidecar"},
+		{library("token.mountPath=/renewd/tokens"), "renewd: token.mountPath must not be /renewd/tokens: "},
 		{library("token.fileMode=644"), "renewd: token.fileMode must be a text in quotes, not 644"},
 		{library("token.expirationSeconds=5"), "renewd: token.expirationSeconds 5 must be within 600 and 86400"},
 		{library("sidecar.runAsUser=0"), "renewd: sidecar.runAsUser must be a number from 1 on, not 0"},

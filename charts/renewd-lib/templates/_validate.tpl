@@ -50,6 +50,9 @@ What values must look like. The patterns are also those of the validating policy
     {{- fail (printf "renewd: token.%s %q must be %s" $key $value (last $rule)) -}}
   {{- end -}}
 {{- end -}}
+{{- if hasPrefix "/renewd/" (printf "%s/" .mountPath) -}}
+  {{- fail (printf "renewd: token.mountPath must not be %s: /renewd is the program in the sidecar" .mountPath) -}}
+{{- end -}}
 {{- if or (lt (int .expirationSeconds) 600) (gt (int .expirationSeconds) 86400) -}}
   {{- fail (printf "renewd: token.expirationSeconds %v must be within 600 and 86400" .expirationSeconds) -}}
 {{- end -}}

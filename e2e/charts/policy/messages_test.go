@@ -35,6 +35,7 @@ func TestMessages(t *testing.T) {
 		configMap   = "renewd: annotation renewd.github.io/config must be the name of a ConfigMap in the pod's namespace"
 		percent     = " must be percentages of the life such as 70%-80%"
 		directory   = "renewd: annotation renewd.github.io/mount-path (or mountPath in the params ConfigMap) must be an absolute directory path"
+		program     = "renewd: mount-path must not be /renewd, which is the program in the sidecar, nor below it"
 		within      = "renewd: refresh-at must lie within 1% and 99%, the smaller first"
 		bySubPath   = "renewd: a container mounts renewd-out by subPath, which would keep its first token for ever: mount the directory"
 		mode        = "renewd: fileMode in the params ConfigMap must be permissions in octal digits such as 0644"
@@ -75,6 +76,9 @@ func TestMessages(t *testing.T) {
 		{inPod("mount-path", "/a/../etc"), directory},
 		{inPod("mount-path", "/"), directory},
 		{inParams("mountPath", "/a b"), directory},
+		{inPod("mount-path", "/renewd"), program},
+		{inPod("mount-path", "/renewd/tokens"), program},
+		{inParams("mountPath", "/renewd"), program},
 		{inParams("fileName", "a/b"), fileName},
 		{inParams("fileMode", "rw"), mode},
 		{subPath("token", ""), bySubPath},

@@ -107,7 +107,7 @@ func TestSettings(t *testing.T) {
 		"RENEWD_MODE": "0440",
 	})
 	all := map[string]string{
-		"audience": "vault", "refresh-interval": "1h", "refresh-at": "60%-65.5%", "keep": "90s", "outage": "1h30m", "mount-path": "/tokens",
+		"audience": "vault", "refresh-interval": "1h", "refresh-at": "60%-65.5%", "keep": "90s", "outage": "1h30m", "mount-path": "/renewd-tokens",
 	}
 	empty := map[string]string{"audience": "", "refresh-interval": "", "refresh-at": "", "keep": "", "outage": "", "mount-path": "", "config": ""}
 	yaml := "tokens: $(POD_NAME) ${POD_NAME} $$ $${x}"
@@ -121,7 +121,7 @@ func TestSettings(t *testing.T) {
 		"empty annotations": {fleet, empty, fleetWide},
 		"pod over fleet": {fleet, all, with(fleetWide, map[string]string{
 			"RENEWD_AUDIENCE": "vault", "RENEWD_REFRESH_INTERVAL": "1h", "RENEWD_REFRESH_AT": "60%-65.5%", "RENEWD_KEEP": "90s",
-			"RENEWD_OUTAGE": "1h30m", "RENEWD_OUT": "/tokens/orders",
+			"RENEWD_OUTAGE": "1h30m", "RENEWD_OUT": "/renewd-tokens/orders",
 		})},
 		"dollars": {nil, map[string]string{"audience": "a$(POD_NAME)$$"}, with(builtIn, map[string]string{"RENEWD_AUDIENCE": "a$(POD_NAME)$$"})},
 		"profile": {[]string{"token.config=" + yaml, "token.logPolicy=level: $x"}, nil, with(builtIn, map[string]string{
