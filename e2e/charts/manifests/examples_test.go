@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,42 @@ func wantApplication(t *testing.T, spec map[string]any) {
 	mounts := app["volumeMounts"].([]any)
 	if want := map[string]any{"name": "renewd-out", "mountPath": "/var/run/service-token", "readOnly": true}; len(mounts) != 1 || !reflect.DeepEqual(mounts[0], want) {
 		t.Errorf("the application mounts %v, want %v", mounts, want)
+	}
+}
+
+// TestKustomizationsOfTheReadme builds what README.md shows, with a folder here in the place of the published release.
+func TestKustomizationsOfTheReadme(t *testing.T) {
+	readme, err := os.ReadFile(folder("README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	if len(shown) != 2 {
+		t.Fatalf("%d kustomizations", len(shown))
+	}
+	published := regexp.MustCompile(`github\.com/renewd/renewd//(\S+)\?ref=v0\.1\.0`)
+	var built []map[string]*unstructured.Unstructured
+	for _, text := range shown {
+		dir, err := os.MkdirTemp("testdata", "built-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		run(t, nil, "cp", folder("examples", "deployment", "deployment.yaml"), folder("examples", "job", "config.yaml"), folder("examples", "job", "log-policy.yaml"), dir)
+		local := published.ReplaceAllString(text[1], "../../../../../$1")
+		if local == text[1] {
+			t.Fatalf("no published folder in\n%s", local)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(local), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		built = append(built, build(t, dir))
+	}
+	spec, _ := podSpec(t, built[0]["Deployment/orders"])
+	wantSidecar(t, spec, nil)
+	params, _, err := unstructured.NestedStringMap(built[1]["ConfigMap/renewd"].Object, "data")
+	if err != nil || params["audience"] != "https://sts.example.com" || params["revision"] != "0.1.0-mine" {
+		t.Errorf("the parameters are %v, %v", params, err)
 	}
 }
 
