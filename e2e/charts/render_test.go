@@ -187,6 +187,7 @@ func TestRefusals(t *testing.T) {
 		{library("sidecar.extraArgs=--log-level"), "renewd: sidecar.extraArgs must be a list"},
 		{library("token=x"), "renewd: value renewd.token must be a mapping (known: audience, "},
 		{library("sidecar.metrics=9736"), "renewd: value renewd.sidecar.metrics must be a mapping (known: enabled, port)"},
+		{chart.Request{Set: []string{"token.config=" + strings.Repeat("é", 50001)}}, "renewd: token.config has 100002 bytes, and a variable of the environment"},
 		{library("token.configMap=x,renewd.token.config=y"), "renewd: token.configMap excludes token.config and token.logPolicy"},
 		{library("image.digest=sha256:1"), `renewd: image.digest "sha256:1" must be sha256: and 64 hexadecimal digits`},
 	} {

@@ -67,6 +67,11 @@ What values must look like. The patterns are also those of the validating policy
     {{- fail (printf "renewd: sidecar.%s must be a list" $key) -}}
   {{- end -}}
 {{- end -}}
+{{- range $key := list "config" "logPolicy" -}}
+  {{- if gt (get $ $key | len) 100000 -}}
+    {{- fail (printf "renewd: token.%s has %d bytes, and a variable of the environment holds 100000: use a ConfigMap" $key (get $ $key | len)) -}}
+  {{- end -}}
+{{- end -}}
 {{- if and .configMap (or .config .logPolicy) -}}
   {{- fail "renewd: token.configMap excludes token.config and token.logPolicy: put both into the ConfigMap, as config.yaml and log-policy.yaml" -}}
 {{- end -}}
