@@ -4,6 +4,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,6 +119,17 @@ func TestMessages(t *testing.T) {
 		}
 		if len(rules) != len(said) {
 			t.Errorf("%d validations, %d messages", len(rules), len(said))
+		}
+	}
+}
+
+// An operator who prefers a pod without a token to none gets it, whatever of the policies is missing.
+func TestIgnore(t *testing.T) {
+	for _, missing := range []string{"MutatingAdmissionPolicyBinding", "ConfigMap"} {
+		objects := slices.DeleteFunc(rendered(t, "injection.failurePolicy=Ignore"), func(o *unstructured.Unstructured) bool { return o.GetKind() == missing })
+		after, err := cluster(t, objects).Create(t.Context(), pod(nil, nil))
+		if err != nil || len(after.Spec.InitContainers) != 0 {
+			t.Errorf("without a %s: %v, %v", missing, err, after)
 		}
 	}
 }
