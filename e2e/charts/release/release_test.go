@@ -50,24 +50,67 @@ func TestRelease(t *testing.T) {
 
 	sums := say(t, dist, "sha256sum", "--check", "--strict", "SHA256SUMS")
 	for _, file := range []string{
-		"install.yaml", "renewd-image.tar", "renewd-linux-amd64", "renewd-linux-arm64", "renewd-" + version + ".tgz", "renewd-lib-" + version + ".tgz",
+		"install.yaml", "renewd-image.tar", "renewd-linux-amd64", "renewd-linux-arm64", "renewd-linux-amd64.spdx.json", "renewd-linux-arm64.spdx.json", "renewd-" + version + ".tgz", "renewd-lib-" + version + ".tgz",
 		"renewd_" + version + "_amd64.deb", "renewd_" + version + "_arm64.deb", "renewd-" + version + "-1.x86_64.rpm", "renewd-" + version + "-1.aarch64.rpm",
 	} {
 		if !strings.Contains(sums, file+": OK\n") {
 			t.Errorf("no sum of %s in\n%s", file, sums)
 		}
 	}
-	if got := strings.Count(sums, "\n"); got != 10 {
-		t.Errorf("%d sums, want 10:\n%s", got, sums)
+	if got := strings.Count(sums, "\n"); got != 12 {
+		t.Errorf("%d sums, want 12:\n%s", got, sums)
 	}
 	for arch, machine := range map[string]string{"amd64": "Advanced Micro Devices X86-64", "arm64": "AArch64"} {
 		if header := say(t, dist, "readelf", "-h", "-l", "renewd-linux-"+arch); !strings.Contains(header, machine) || strings.Contains(header, "INTERP") {
 			t.Errorf("renewd-linux-%s is not a static program for it:\n%s", arch, header)
 		}
 	}
+	for _, arch := range []string{"amd64", "arm64"} {
+		wantParts(t, filepath.Join(dist, "renewd-linux-"+arch), "v"+version)
+	}
 	wantInstall(t, dist)
 	for _, name := range []string{"renewd", "renewd-lib"} {
 		sameChart(t, filepath.Join(dist, name+"-"+version+".tgz"), path(t, "charts", name))
+	}
+}
+
+// wantParts compares what is said of a program's parts with what the Go command reads in it.
+func wantParts(t *testing.T, program, version string) {
+	t.Helper()
+	var list struct {
+		SPDXVersion  string `json:"spdxVersion"`
+		CreationInfo struct{ Created string }
+		Packages     []struct {
+			Name, VersionInfo string
+			Checksums         []struct{ ChecksumValue string }
+			ExternalRefs      []struct{ ReferenceLocator string }
+		}
+		Relationships []struct{ RelationshipType string }
+	}
+	text, err := os.ReadFile(program + ".spdx.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(say(t, ".", "go", "version", "-m", program), "\n")
+	want := []string{"pkg:golang/github.com/renewd/renewd@" + version, "pkg:golang/stdlib@" + strings.TrimPrefix(strings.Fields(lines[0])[1], "go")}
+	for _, line := range lines {
+		if f := strings.Fields(line); len(f) > 2 && f[0] == "dep" {
+			want = append(want, "pkg:golang/"+f[1]+"@"+f[2])
+		}
+	}
+	var got []string
+	for _, p := range list.Packages {
+		got = append(got, p.ExternalRefs[0].ReferenceLocator)
+	}
+	if !slices.Equal(got, want) || len(want) < 5 || len(list.Relationships) != len(want) {
+		t.Errorf("%s has the parts\n%q\nwant\n%q", program, got, want)
+	}
+	sum := strings.Fields(say(t, ".", "sha256sum", program))[0]
+	if list.SPDXVersion != "SPDX-2.3" || list.CreationInfo.Created == "" || list.Packages[0].Checksums[0].ChecksumValue != sum {
+		t.Errorf("%s", text)
 	}
 }
 
