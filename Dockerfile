@@ -6,6 +6,10 @@
 #   docker buildx build --platform linux/amd64,linux/arm64 -t renewd .
 #   docker buildx build --target prebuilt …       what `go run ./image/rootfs` of e2e/ has put into dist/, without a builder
 #
+# An engine makes a gzip layer unless told otherwise, which has 4.6 MB where that of a release, zstd, has 4.3:
+#
+#   docker buildx build --output type=image,name=renewd,oci-mediatypes=true,compression=zstd .
+#
 # e2e/image assembles the same image without an engine, with the configuration that it reads from the first stage here.
 # A release names the builder by its digest: --build-arg GO_IMAGE=docker.io/library/golang@sha256:…
 ARG GO_IMAGE=docker.io/library/golang:1.26

@@ -41,7 +41,7 @@ func Build(ctx context.Context, dir string) (string, error) {
 }
 
 // Build compiles the release into the file binary. No commit is stamped in, so that a build from an archive of the source
-// is the same; the version is.
+// is the same; the version is. What the builder's environment says of newer processors is not obeyed: nodes may be older.
 func (r Release) Build(ctx context.Context, binary string) error {
 	link := "-s -w -buildid="
 	if r.Version != "" {
@@ -49,7 +49,7 @@ func (r Release) Build(ctx context.Context, binary string) error {
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags=nethttpomithttp2", "-ldflags="+link, "-o", binary, ".")
 	cmd.Dir = r.Source
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOOS=linux", "GOARCH="+r.Arch)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOOS=linux", "GOARCH="+r.Arch, "GOAMD64=v1", "GOARM64=v8.0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build renewd: %w\n%s", err, out)
 	}
