@@ -15,6 +15,8 @@ import (
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/cli/values"
+	"helm.sh/helm/v3/pkg/getter"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -64,15 +66,19 @@ func TestLint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"renewd", "renewd-lib", "example-app"} {
+	for _, set := range append(valueSets(t), chart.Request{Chart: "renewd-lib"}, chart.Request{Chart: "example-app"}) {
+		given, err := (&values.Options{ValueFiles: set.Files, Values: set.Set}).MergeValues(getter.Providers{})
+		if err != nil {
+			t.Fatal(err)
+		}
 		lint := action.NewLint()
 		lint.Strict, lint.WithSubcharts, lint.KubeVersion, lint.Namespace = true, true, version, "renewd-system"
-		result := lint.Run([]string{folder(t, name)}, map[string]any{"token": map[string]any{"audience": "x"}})
+		result := lint.Run([]string{folder(t, set.Chart)}, given)
 		for _, err := range result.Errors {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%v: %v", set, err)
 		}
 		if result.TotalChartsLinted == 0 {
-			t.Errorf("%s was not looked at", name)
+			t.Errorf("%v was not looked at", set)
 		}
 	}
 }
