@@ -66,6 +66,7 @@ func TestMessages(t *testing.T) {
 		{inParams("refreshInterval", "1d"), interval},
 		{inPod("keep", "-2m"), keep},
 		{inParams("keep", "two"), keep},
+		{inPod("keep", "99999999h"), keep}, // more than renewd can count
 		{inPod("outage", "1 h"), outage},
 		{inParams("outage", "x"), outage},
 		{inPod("refresh-at", "0.8"), refreshAt},
