@@ -14,6 +14,7 @@ import (
 
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"helm.sh/helm/v3/pkg/action"
+	helm "helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/cli/values"
 	"helm.sh/helm/v3/pkg/getter"
@@ -307,5 +308,27 @@ func TestMonitoring(t *testing.T) {
 	}
 	if r := render(t, chart.Request{Chart: "renewd", Set: []string{"token.audience=x", "sidecar.metrics.enabled=true", "podMonitor.enabled=true"}}); r.Find("PodMonitor") != nil {
 		t.Error("a PodMonitor in a cluster that does not know them")
+	}
+}
+
+// Charts that depend on this one switch it by a condition, as Helm's documentation names it.
+func TestConditionOfADependency(t *testing.T) {
+	for set, objects := range map[string]bool{"renewd.enabled=true": true, "renewd.enabled=false": false} {
+		dependency, err := chart.Load("renewd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		umbrella := &helm.Chart{Metadata: &helm.Metadata{
+			APIVersion: "v2", Name: "umbrella", Version: "1.0.0",
+			Dependencies: []*helm.Dependency{{Name: "renewd", Version: dependency.Metadata.Version, Condition: "renewd.enabled"}},
+		}}
+		umbrella.AddDependency(dependency)
+		release, err := chart.Request{Set: []string{set, "renewd.token.audience=x"}}.Render(umbrella)
+		if err != nil {
+			t.Fatalf("%s: %v", set, err)
+		}
+		if found := release.Find("MutatingAdmissionPolicy") != nil; found != objects {
+			t.Errorf("%s: a policy: %t", set, found)
+		}
 	}
 }

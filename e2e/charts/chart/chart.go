@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/cli/values"
@@ -54,18 +55,28 @@ func Folder(parts ...string) (string, error) {
 	return filepath.Join(append([]string{strings.TrimSpace(string(out)), "..", ".."}, parts...)...), nil
 }
 
-// Render renders a chart. Its error is Helm's, unchanged.
-func Render(r Request) (*Release, error) {
-	path, err := Folder("charts", r.Chart)
+// Load reads a chart.
+func Load(name string) (*chart.Chart, error) {
+	path, err := Folder("charts", name)
 	if err != nil {
 		return nil, err
 	}
 	log.SetOutput(io.Discard) // Helm says so for each symbolic link that it follows
 	defer log.SetOutput(os.Stderr)
-	loaded, err := loader.Load(path)
+	return loader.Load(path)
+}
+
+// Render renders a chart. Its error is Helm's, unchanged.
+func Render(r Request) (*Release, error) {
+	loaded, err := Load(r.Chart)
 	if err != nil {
 		return nil, err
 	}
+	return r.Render(loaded)
+}
+
+// Render renders the chart that was loaded instead of r.Chart.
+func (r Request) Render(loaded *chart.Chart) (*Release, error) {
 	given, err := (&values.Options{ValueFiles: r.Files, Values: r.Set}).MergeValues(getter.Providers{})
 	if err != nil {
 		return nil, err
