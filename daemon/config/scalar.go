@@ -69,8 +69,11 @@ var octal = sync.OnceValue(func() *regexp.Regexp {
 func (m *mode) DecodeValue(v strict.Value) {
 	switch {
 	case v.Kind() == strict.Number:
-		v.Fail(strict.Mistake{Rule: strict.RuleType, Problem: v.Label() + " " + v.Show() + " is read as different numbers by different YAML parsers",
-			Help: `write it in quotes: "0640"`})
+		help := `write it in quotes, such as "0640"`
+		if octal().MatchString(v.Show()) {
+			help = `write it in quotes: "` + v.Show() + `"`
+		}
+		v.Fail(strict.Mistake{Rule: strict.RuleType, Problem: v.Label() + " " + v.Show() + " is read as different numbers by different YAML parsers", Help: help})
 	case v.Kind() != strict.Text || !octal().MatchString(v.Text()):
 		v.Fail(strict.Mistake{Rule: strict.RuleValue, Problem: v.Label() + " must be permissions in octal digits, at most 0777, not " + v.Show(),
 			Help: `for example "0640"`})
