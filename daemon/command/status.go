@@ -86,6 +86,9 @@ func (a *app) snapshot(ctx context.Context, c *cobra.Command, names []string) (s
 		return snapshot{}, &exit{code: exitOther, err: err}
 	default:
 		shot = snapshot{Report: fromFiles(conf), why: "no daemon answers: this is what the files say"}
+		if client == (status.Client{}) {
+			shot.why = "no daemon was asked, for status.listen and status.socket are not set: this is what the files say"
+		}
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(shot.Tokens, func(t status.Token) bool { return t.Name == name }) {

@@ -82,7 +82,7 @@ func writeReport(out io.Writer, r status.Report, s screen) {
 		}
 	}
 	for _, o := range r.LogPolicy.Overrides {
-		fmt.Fprintf(out, "\nthe level of %s is %s until %s\n", visible(o.Area), visible(o.Level), when(o.Until, r.Time))
+		fmt.Fprintf(out, "\n%s is logged at %s, which ends %s\n", visible(o.Area), visible(o.Level), when(o.Until, r.Time))
 	}
 }
 
