@@ -64,12 +64,12 @@ func (a *app) demo() *cobra.Command {
 
 const demoText = `renewd keeps a token fresh in %[1]s. Ctrl-C ends it. In another terminal:
 
-  cat %[1]s/token                    the token; read it again in a minute
+  cat %[1]s/token                       the token; read it again in a minute
   renewd status -c %[1]s/config.yaml    how it is; http://127.0.0.1:9736/ shows it
   renewd plan -c %[1]s/config.yaml      when it is refreshed, and why then
-  $EDITOR %[1]s/config.yaml          change ttl or refresh: it is obeyed at once
-  $EDITOR %[1]s/log-policy.yaml      change a level: it is obeyed at once, and a line says so
-  rm %[1]s/token                     it comes back
+  $EDITOR %[1]s/config.yaml             change ttl or refresh: it is obeyed at once
+  $EDITOR %[1]s/log-policy.yaml         change a level: it is obeyed at once, and a line says so
+  rm %[1]s/token                        it comes back
 
 `
 
