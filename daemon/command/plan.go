@@ -75,7 +75,13 @@ const longestLife = 3650 * 24 * time.Hour
 // longDuration is a flag that takes days, as durations of the configuration do.
 type longDuration time.Duration
 
-func (d *longDuration) String() string { return strict.FormatDuration(time.Duration(*d)) }
+// String is empty for zero, which is no lifetime: so no help names it as the default.
+func (d *longDuration) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return strict.FormatDuration(time.Duration(*d))
+}
 
 func (d *longDuration) Type() string { return "duration" }
 

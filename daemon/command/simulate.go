@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/renewd/renewd/daemon/config/strict"
 	"github.com/renewd/renewd/daemon/schedule"
 	"github.com/renewd/renewd/daemon/simulate"
 )
@@ -165,9 +166,13 @@ func (a *app) compare(s *simulation) error {
 	return nil
 }
 
-// label names the schedule by what it says.
+// label names the schedule by what it says. An outage moves the window, so that its percentages alone would be wrong.
 func (s *simulation) label() string {
-	return fmt.Sprintf("%s: %.0f-%.0f %%", s.name, 100*s.policy.AtStart, 100*s.policy.AtEnd)
+	text := fmt.Sprintf("%s: %.0f-%.0f %%", s.name, 100*s.policy.AtStart, 100*s.policy.AtEnd)
+	if s.policy.Outage > 0 {
+		text += ", outage " + strict.FormatDuration(s.policy.Outage)
+	}
+	return text
 }
 
 // runRules simulates the rules, as many at a time as there are processors, and says on standard error how far it is.
