@@ -6,6 +6,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,6 +126,12 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetUsageFunc(a.usage)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if c.HasSubCommands() {
+			return cmp.Or(knownCommand(c, c.Flags().Args()), err) // a flag of a command that there is not is no mistake of its own
+		}
+		return err
+	})
 	root.AddGroup(groups()...)
 	root.SetHelpCommandGroupID("about")
 	root.SetCompletionCommandGroupID("about")

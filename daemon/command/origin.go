@@ -99,10 +99,11 @@ func (a *app) locate(one *single) (path string, text []byte, name string, err er
 		return "", text, flagsName, err
 	default:
 		if _, err := os.Stat(defaultPath); errors.Is(err, fs.ErrNotExist) {
-			return "", nil, "", &exit{
-				code: exitUsage, err: errors.New("no configuration"),
-				help: "give --config FILE, or one token by flags: --sign-key KEY --ttl 30m --out ./token; `renewd demo` needs neither",
+			help := "give --config FILE, or one token by flags: --sign-key KEY --ttl 30m --out ./token; `renewd demo` needs neither"
+			if socket := one.flags.Lookup("socket"); socket != nil && !socket.Hidden && one.flags.Lookup("sign-key").Hidden {
+				help = "give --config FILE, or where the daemon listens: --socket PATH"
 			}
+			return "", nil, "", &exit{code: exitUsage, err: errors.New("no configuration"), help: help}
 		}
 		path = defaultPath
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/renewd/renewd/daemon/status"
 )
 
-const socketHelp = "add to the configuration: `status: {socket: /run/renewd/renewd.sock}`"
+const socketHelp = "add to the configuration: `status: {socket: /run/renewd/renewd.sock}`, in a directory that renewd may write to"
 
 func (a *app) refresh() *cobra.Command {
 	c := &cobra.Command{
