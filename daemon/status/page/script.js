@@ -210,7 +210,7 @@ function drawRow(row, t, urgency, word, time) {
     set(row.hint, t.hint ? `What to do: ${t.hint}` : "");
   }
   const facts = [];
-  if (t.guarantee) facts.push(`readers find at least ${span(t.guarantee * 1000)} of life`);
+  if (t.guarantee) facts.push(`readers are promised ${span(t.guarantee * 1000)} of life`);
   if (t.lastSuccess) facts.push(`last success ${when(at(t.lastSuccess), time)}`);
   if (t.tokenDigest) facts.push(`digest ${t.tokenDigest}`);
   set(row.facts, facts.join(" · "));
