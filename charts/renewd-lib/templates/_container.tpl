@@ -43,6 +43,8 @@ volumeMounts:
   - {name: renewd-sa, mountPath: /var/run/secrets/renewd, readOnly: true}
   # Here it keeps the pod's API credentials out of this container: the API server mounts them where nothing is.
   - {name: renewd-sa, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+  # No other container has this one: who may exec into the sidecar may give it orders, applications may not.
+  - {name: renewd-admin, mountPath: /run/renewd-admin}
   {{- with include "renewd.when" (dict "if" .own "then" "- {name: renewd-config, mountPath: /etc/renewd, readOnly: true}") }}
   {{- . | nindent 2 }}
   {{- end }}
@@ -62,6 +64,7 @@ volumeMounts:
 - {name: RENEWD_REFRESH_AT, value: {{ toJson .refreshAt }}}
 - {name: RENEWD_KEEP, value: {{ toJson .keep }}}
 - {name: RENEWD_OUTAGE, value: {{ toJson .outage }}}
+- {name: RENEWD_SOCKET, value: /run/renewd-admin/socket}
 {{- range list
     (include "renewd.when" (dict "if" .own "then" "- {name: RENEWD_CONFIG, value: /etc/renewd/config.yaml}"))
     (include "renewd.when" (dict "if" .profile "then" (printf "- {name: RENEWD_CONFIG_YAML, value: %s}" (include "renewd.literal" .config))))

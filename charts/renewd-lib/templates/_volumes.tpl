@@ -18,6 +18,8 @@ renewd.volumes: the volumes of a pod with the sidecar, as a list for volumes.
       - serviceAccountToken: {path: token, audience: {{ toJson .audience }}, expirationSeconds: {{ .expirationSeconds }}}
       # The API server's CA, for a configuration that asks it for tokens (source kubernetes). Every namespace has one.
       - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}], optional: true}
+- name: renewd-admin
+  emptyDir: {medium: Memory, sizeLimit: 1Mi}
 {{- with include "renewd.when" (dict "if" .own "then" (printf "- {name: renewd-config, configMap: {name: %s}}" (toJson .configMap))) }}
 {{ . }}
 {{- end }}

@@ -65,7 +65,7 @@ func TestEveryShapeOfPodIsInjected(t *testing.T) {
 			if !slices.Contains(want, "renewd-out") {
 				want = append(want, "renewd-out")
 			}
-			if got := volumeNames(after); !slices.Equal(got, append(want, "renewd-sa")) {
+			if got := volumeNames(after); !slices.Equal(got, append(want, "renewd-sa", "renewd-admin")) {
 				t.Errorf("volumes %v", got)
 			}
 			restricted(t, after)
@@ -93,6 +93,7 @@ var builtIn = map[string]string{
 	"RENEWD_AUDIENCE": "https://sts.example.com", "RENEWD_SOURCE_FILE": "/var/run/secrets/renewd/token",
 	"RENEWD_OUT": "/var/run/service-token/token", "RENEWD_MODE": "0644",
 	"RENEWD_REFRESH_INTERVAL": "0s", "RENEWD_REFRESH_AT": "70%-80%", "RENEWD_KEEP": "2m", "RENEWD_OUTAGE": "0s",
+	"RENEWD_SOCKET": "/run/renewd-admin/socket",
 }
 
 // What an operator sets for the fleet and an author for the pod arrives as variables; the author's wins, and an empty
@@ -173,7 +174,7 @@ func TestOwnConfiguration(t *testing.T) {
 func TestSidecarIsConfined(t *testing.T) {
 	p, sidecar := create(t, installed(t), pod(nil, nil))
 	writable := slices.DeleteFunc(slices.Clone(sidecar.VolumeMounts), func(m corev1.VolumeMount) bool { return m.ReadOnly })
-	if len(writable) != 1 || writable[0].Name != "renewd-out" {
+	if len(writable) != 2 || writable[0].Name != "renewd-out" || writable[1].Name != "renewd-admin" {
 		t.Errorf("writable: %v", writable)
 	}
 	if !slices.ContainsFunc(sidecar.VolumeMounts, func(m corev1.VolumeMount) bool {

@@ -74,6 +74,7 @@ tokens:
 			env := variables(sidecar)
 			env["RENEWD_OUT"] = strings.Replace(env["RENEWD_OUT"], "/t/", dir+"/", 1)
 			env["RENEWD_SOURCE_FILE"] = filepath.Join(dir, "projected")
+			env["RENEWD_SOCKET"] = filepath.Join(dir, "socket")
 			token := jwt(t, env["RENEWD_SOURCE_FILE"])
 			run(t, binary, sidecar, env)
 			if got := contents(t, dir, "token"); got != token {
