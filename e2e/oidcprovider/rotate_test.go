@@ -32,7 +32,7 @@ func TestRun(t *testing.T) {
 	r := try(t, p, awkward+short, often)
 	reader := r.Read(judge(t, p))
 	run := r.Run()
-	reader.Next(10*time.Second, 1)
+	r.Within(10*time.Second, "a first token", func() bool { return reader.Seen() >= 1 })
 	source := transport.NewCachedFileTokenSource(r.Path("out/token"))
 	source.ResetTokenOlderThan(time.Now())
 	seen := map[string]bool{}

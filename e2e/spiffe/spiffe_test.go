@@ -189,7 +189,7 @@ func TestHalfLife(t *testing.T) {
 	r := try(t, uri, `audiences: [billing]`, `refresh: {at: 10%-20%, spread: false}`)
 	reader := r.Read(func(token string) error { return a.good(token, orders, "billing") })
 	run := r.Run()
-	reader.Next(10*time.Second, 1)
+	r.Within(10*time.Second, "a first token", func() bool { return reader.Seen() >= 1 })
 	first, err := os.Stat(r.Path("out/token"))
 	r.Must(err)
 	r.Within(10*time.Second, "the same token again", func() bool { return unchanged(t, run) > 0 })
@@ -227,7 +227,7 @@ func TestRestart(t *testing.T) {
 	r := try(t, uri, `audiences: [billing]`, "timeout: 1s\n    refresh: {at: 10%-20%, spread: false}")
 	reader := r.Read(func(token string) error { return a.good(token, orders, "billing") })
 	run := r.Run()
-	reader.Next(10*time.Second, 1)
+	r.Within(10*time.Second, "a first token", func() bool { return reader.Seen() >= 1 })
 
 	a.Stop()
 	if _, err := os.Stat(strings.TrimPrefix(uri, "unix://")); !os.IsNotExist(err) {
