@@ -5,14 +5,13 @@ package githubapp_test
 
 import (
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/renewd/renewd/daemon"
 	"github.com/renewd/renewd/daemon/config/strict"
 	"github.com/renewd/renewd/daemon/source/githubapp"
+	"github.com/renewd/renewd/daemon/source/internal/contract"
 )
 
 func TestMistakesAreFoundWithoutFiles(t *testing.T) {
@@ -49,27 +48,10 @@ func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 		o.AppID, o.InstallationID, o.KeyFile = "Iv23li.example-1_a", "12345678", "/k"
 		r.change(&o)
 		_, err := githubapp.New(o)
-		if got := fields(t, err); !slices.Equal(got, r.want) {
+		if got := contract.Fields(t, err); !slices.Equal(got, r.want) {
 			t.Errorf("%s: %q, want %q (%v)", name, got, r.want, err)
 		}
 	}
-}
-
-// fields returns the fields that err complains of, sorted, and fails for an error that is no FieldError.
-func fields(t *testing.T, err error) (found []string) {
-	t.Helper()
-	if err == nil {
-		return nil
-	}
-	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
-		f, ok := errors.AsType[*daemon.FieldError](e)
-		if !ok || f.Problem == "" || f.Help == "" {
-			t.Fatalf("%v is no field error", e)
-		}
-		found = append(found, f.Field)
-	}
-	slices.Sort(found)
-	return found
 }
 
 // An identifier of digits is a number to YAML, and a text in quotes: people write both.

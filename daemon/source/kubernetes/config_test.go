@@ -4,14 +4,13 @@
 package kubernetes_test
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/renewd/renewd/daemon"
 	"github.com/renewd/renewd/daemon/config/strict"
+	"github.com/renewd/renewd/daemon/source/internal/contract"
 	"github.com/renewd/renewd/daemon/source/kubernetes"
 )
 
@@ -63,27 +62,10 @@ func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 		o := kubernetes.Default()
 		r.change(&o)
 		_, err := kubernetes.New(o, in("10.0.0.1", "443"))
-		if got := fields(t, err); !slices.Equal(got, r.want) {
+		if got := contract.Fields(t, err); !slices.Equal(got, r.want) {
 			t.Errorf("%s: %q, want %q (%v)", name, got, r.want, err)
 		}
 	}
-}
-
-// fields returns the fields that err complains of, sorted, and fails for an error that is no FieldError.
-func fields(t *testing.T, err error) (found []string) {
-	t.Helper()
-	if err == nil {
-		return nil
-	}
-	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
-		f, ok := errors.AsType[*daemon.FieldError](e)
-		if !ok || f.Problem == "" || f.Help == "" {
-			t.Fatalf("%v is no field error", e)
-		}
-		found = append(found, f.Field)
-	}
-	slices.Sort(found)
-	return found
 }
 
 func TestServer(t *testing.T) {
@@ -104,7 +86,7 @@ func TestServer(t *testing.T) {
 		o.Server = c.server
 		s, err := kubernetes.New(o, in(c.host, c.port))
 		if c.says != "" {
-			if got := fields(t, err); !slices.Equal(got, []string{"server"}) || !strings.Contains(err.Error(), c.says) {
+			if got := contract.Fields(t, err); !slices.Equal(got, []string{"server"}) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%s: %v", name, err)
 			}
 			continue
