@@ -42,11 +42,11 @@ func (a *app) run() *cobra.Command {
 
 // serve reads the configuration and keeps its tokens fresh until a signal says otherwise.
 func (a *app) serve(c *cobra.Command, log *logging) error {
-	// First of all: until then SIGTERM kills, or as process 1 does nothing.
+	// First of all: until then SIGTERM kills, or as process 1 does nothing. And until the process ends: what is sent twice must
+	// not turn the exit code of a daemon that has ended well.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGHUP,
 		syscall.SIGPIPE) // of a log that nobody reads any more: the write fails, and that is all
-	defer signal.Stop(signals)
 	conf, err := a.load(c)
 	if err != nil {
 		return err

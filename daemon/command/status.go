@@ -9,7 +9,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/signal"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,7 +49,9 @@ func (a *app) status() *cobra.Command {
 		}
 		look := func(ctx context.Context) (snapshot, error) { return a.snapshot(ctx, c, names) }
 		if *watch {
-			return a.watchStatus(c.Context(), look, watching{json: output.json(), every: *interval})
+			// Caught until the process ends: what is sent twice, as timeout(1) does, ends it no worse than what is sent once.
+			ctx, _ := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+			return a.watchStatus(ctx, look, watching{json: output.json(), every: *interval})
 		}
 		shot, err := look(c.Context())
 		if err != nil {

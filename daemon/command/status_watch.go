@@ -34,11 +34,8 @@ const (
 	plain       = "\x1b[0m" // where the end of a colored text was cut off
 )
 
-// watchStatus shows how the tokens are until a signal or the end of ctx says otherwise. Only what is wrong at the first look
-// ends it with an error.
+// watchStatus shows how the tokens are until ctx ends. Only what is wrong at the first look ends it with an error.
 func (a *app) watchStatus(ctx context.Context, look func(context.Context) (snapshot, error), w watching) error {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	shot, err := look(ctx)
 	if err != nil {
 		return err
