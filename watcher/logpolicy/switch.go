@@ -121,7 +121,7 @@ func newOutput(name string, p *policy, to *sink) *output {
 
 // Logger returns the root logger. Its children are named after areas.
 func (s *Switch) Logger() *zap.Logger {
-	return zap.New(&core{s: s}, zap.AddStacktrace(zap.LevelEnablerFunc(s.traced)),
+	return zap.New(&core{s: s}, zap.WithClock(unread{}), zap.AddStacktrace(zap.LevelEnablerFunc(s.traced)),
 		zap.WithPanicHook(quit{s}), zap.WithFatalHook(quit{s}))
 }
 
