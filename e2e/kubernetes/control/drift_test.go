@@ -19,6 +19,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // render renders the chart as a delivery tool does, without a cluster.
@@ -118,7 +120,7 @@ func TestPoliciesAreChecked(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	eventually(t, 30*time.Second, func() error {
+	trial.Eventually(t, 30*time.Second, func() error {
 		list, err := lab.Client.AdmissionregistrationV1().ValidatingAdmissionPolicies().List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			return err
@@ -216,7 +218,7 @@ func monitoring(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", operator)
 	cmd.Dir = t.TempDir()
 	var module struct{ Dir string }
-	if err := json.Unmarshal([]byte(must(t)(output(cmd, ""))), &module); err != nil {
+	if err := json.Unmarshal([]byte(must(t)(trial.Output(cmd, ""))), &module); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"podmonitors", "prometheusrules"} {

@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // restricted is a namespace that admits no pod beyond the restricted Pod Security Standard.
@@ -204,7 +206,7 @@ func TestTenantsBringTheirOwnParameters(t *testing.T) {
 	defer installed(t)
 	must(t)(helm(t, "upgrade", "renewd", chart, "-n", system, "--set", "injection.perNamespaceParams=true"))
 	must(t)(helm(t, "install", "mine", chart, "-n", tenant, "--set", "injection.mode=params", "--set-string", "token.audience=mine"))
-	eventually(t, 30*time.Second, func() error {
+	trial.Eventually(t, 30*time.Second, func() error {
 		got, err := lab.Client.CoreV1().Pods(tenant).Create(t.Context(), labelled(&corev1.Pod{}), dry)
 		if err != nil {
 			return err

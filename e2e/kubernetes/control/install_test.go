@@ -12,6 +12,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // The marks of an injected pod.
@@ -39,7 +41,7 @@ func set(values []string) (args []string) {
 // obeyed waits until a pod is injected with the revision of the parameters.
 func obeyed(t testing.TB) {
 	t.Helper()
-	eventually(t, 30*time.Second, func() error {
+	trial.Eventually(t, 30*time.Second, func() error {
 		params, err := lab.Client.CoreV1().ConfigMaps(system).Get(t.Context(), "renewd", metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -122,7 +124,7 @@ func TestUninstallLeavesNothing(t *testing.T) {
 			t.Errorf("left behind: %s", left)
 		}
 	}
-	eventually(t, 30*time.Second, func() error {
+	trial.Eventually(t, 30*time.Second, func() error {
 		pod, err := lab.Client.CoreV1().Pods(ns).Create(t.Context(), labelled(&corev1.Pod{}), dry)
 		if err == nil && len(pod.Spec.InitContainers) > 0 {
 			err = errors.New("pods are still injected")

@@ -6,21 +6,17 @@
 package control
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/renewd/renewd/e2e/kubernetes/internal/cluster"
 	"github.com/renewd/renewd/e2e/kubernetes/internal/programs"
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // What TestMain makes once for all tests.
@@ -88,35 +84,19 @@ const audience = "https://sts.example.com"
 // namespace makes a namespace of the test's own with a service account.
 func namespace(t *testing.T, labels map[string]string) string {
 	t.Helper()
-	made, err := lab.Client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-", Labels: labels},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		err := lab.Client.CoreV1().Namespaces().Delete(context.Background(), made.Name, metav1.DeleteOptions{})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	eventually(t, 10*time.Second, func() error {
-		_, err := lab.Client.CoreV1().ServiceAccounts(made.Name).Get(t.Context(), "default", metav1.GetOptions{})
-		return err
-	})
-	return made.Name
+	return trial.Namespace(t, lab.Client, labels)
 }
 
 // helm runs Helm to its end and returns what it printed.
 func helm(t testing.TB, args ...string) (string, error) {
 	t.Helper()
-	return output(lab.Command(t.Context(), "helm", args...), "")
+	return trial.Output(lab.Command(t.Context(), "helm", args...), "")
 }
 
 // kubectl runs kubectl with a text as its standard input.
 func kubectl(t testing.TB, input string, args ...string) (string, error) {
 	t.Helper()
-	return output(lab.Command(t.Context(), "control", append([]string{"kubectl"}, args...)...), input)
+	return trial.Output(lab.Command(t.Context(), "control", append([]string{"kubectl"}, args...)...), input)
 }
 
 // must fails the test if there is an error, and returns what was printed.
@@ -127,33 +107,6 @@ func must(t testing.TB) func(string, error) string {
 			t.Fatal(err)
 		}
 		return text
-	}
-}
-
-// output runs a command to its end. A code other than 0 is an error with what the command said.
-func output(cmd *exec.Cmd, input string) (string, error) {
-	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
-	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("%s: %w\n%s%s", strings.Join(cmd.Args, " "), err, stdout.String(), stderr.String())
-	}
-	return stdout.String(), nil
-}
-
-// eventually asks until there is no error, and fails the test with the last one when the time is over.
-func eventually(t testing.TB, within time.Duration, ask func() error) {
-	t.Helper()
-	end := time.Now().Add(within)
-	for {
-		err := ask()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("not within %v: %v", within, err)
-		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 

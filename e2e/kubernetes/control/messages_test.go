@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // TestMistakesAreExplained creates pods with a mistake in their annotations. What the author of the pod reads is asserted word for
@@ -73,7 +75,7 @@ func TestMissingParametersAreExplained(t *testing.T) {
 // refused waits until a labelled pod is refused with a reason, and checks that a pod without the label is not.
 func refused(t *testing.T, ns, want string) {
 	t.Helper()
-	eventually(t, 20*time.Second, func() error {
+	trial.Eventually(t, 20*time.Second, func() error {
 		_, err := lab.Client.CoreV1().Pods(ns).Create(t.Context(), labelled(&corev1.Pod{}), dry)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			return fmt.Errorf("the server says %w, want %q", err, want)

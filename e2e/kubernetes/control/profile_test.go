@@ -20,6 +20,7 @@ import (
 	"k8s.io/kubernetes/third_party/forked/golang/expansion"
 
 	"github.com/renewd/renewd/e2e/kubernetes/internal/cluster"
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // sidecar runs the program as an injected container says: with its arguments and variables, as the kubelet would fill them in.
@@ -123,14 +124,14 @@ func TestBuiltInProfileRepublishes(t *testing.T) {
 	installed(t)
 	s := injectedPod(t, namespace(t, nil), map[string]string{"renewd.github.io/refresh-interval": "5m"})
 	probe := s.container.StartupProbe.Exec.Command[1:]
-	if out, err := output(s.command(t, probe...), ""); err == nil {
+	if out, err := trial.Output(s.command(t, probe...), ""); err == nil {
 		t.Errorf("the startup probe succeeds before there is a token: %s", out)
 	}
 	stop := running(t, s.dir, s.command(t, s.container.Args...))
 	first := s.project(t)
 	path := s.at(env(s.container, "RENEWD_OUT"))
 	published(t, path, first)
-	if _, err := output(s.command(t, probe...), ""); err != nil {
+	if _, err := trial.Output(s.command(t, probe...), ""); err != nil {
 		t.Errorf("the startup probe: %v", err)
 	}
 	info, err := os.Stat(path)
@@ -191,7 +192,7 @@ func TestProfileOfTheChartIsObeyed(t *testing.T) {
 			s.project(t)
 			stop := running(t, s.dir, s.command(t, s.container.Args...))
 			var token []byte
-			eventually(t, 10*time.Second, func() (err error) {
+			trial.Eventually(t, 10*time.Second, func() (err error) {
 				token, err = os.ReadFile(s.at(env(s.container, "RENEWD_OUT")))
 				return err
 			})
@@ -209,7 +210,7 @@ func TestProfileOfTheChartIsObeyed(t *testing.T) {
 
 func published(t *testing.T, path, want string) {
 	t.Helper()
-	eventually(t, 20*time.Second, func() error {
+	trial.Eventually(t, 20*time.Second, func() error {
 		got, err := os.ReadFile(path)
 		if err == nil && string(got) != want {
 			err = fmt.Errorf("%s holds another token", path)

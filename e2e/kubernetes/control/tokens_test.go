@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/renewd/renewd/e2e/kubernetes/internal/cluster"
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // asker is a configuration that asks for a token of a service account, and the files that it names.
@@ -79,7 +80,7 @@ tokens:
 // once publishes one token and returns it.
 func (a *asker) once(t *testing.T) (string, error) {
 	t.Helper()
-	if _, err := output(program(t, "once", "--force", "-c", a.config(t, "")), ""); err != nil {
+	if _, err := trial.Output(program(t, "once", "--force", "-c", a.config(t, "")), ""); err != nil {
 		return "", err
 	}
 	token, err := os.ReadFile(filepath.Join(a.dir, "token"))
@@ -144,7 +145,7 @@ func TestRefusalSaysTheMissingRule(t *testing.T) {
 		t.Fatalf("no rule in what it says: %v", err)
 	}
 	allow(t, ns, a.own, rule)
-	eventually(t, 10*time.Second, func() error { // the server's authorizer sees the rule a little later
+	trial.Eventually(t, 10*time.Second, func() error { // the server's authorizer sees the rule a little later
 		token, err := a.once(t)
 		if err == nil && review(t, token, "vault") != "system:serviceaccount:"+ns+":orders" {
 			t.Errorf("the token speaks for %q", review(t, token, "vault"))
@@ -163,7 +164,7 @@ func TestLifetimesAreTheServersOwn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			status := must(t)(output(program(t, "status", "-c", a.config(t, "")), ""))
+			status := must(t)(trial.Output(program(t, "status", "-c", a.config(t, "")), ""))
 			c := claimsOf(t, token)
 			if got := time.Duration(c.Expires-c.Issued) * time.Second; got != want {
 				t.Errorf("the life is %v, want %v", got, want)
@@ -209,7 +210,7 @@ func TestTokenEndsWithItsPod(t *testing.T) {
 	if err := pods.Delete(t.Context(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 30*time.Second, func() error { // the server remembers a good token for a few seconds
+	trial.Eventually(t, 30*time.Second, func() error { // the server remembers a good token for a few seconds
 		if who := review(t, token, "vault"); who != "" {
 			return fmt.Errorf("the token still speaks for %s", who)
 		}
@@ -239,7 +240,7 @@ func TestWrongTokensAreExplained(t *testing.T) {
 				a.source = []string{c.source}
 			}
 			write(t, a.dir, "own", tokenOf(t, ns, a.own, &c.spec))
-			eventually(t, 10*time.Second, func() error {
+			trial.Eventually(t, 10*time.Second, func() error {
 				_, err := a.once(t)
 				if err == nil || !strings.Contains(err.Error(), c.want) {
 					return fmt.Errorf("%w, want %q", err, c.want)
@@ -259,7 +260,7 @@ func TestRunKeepsATokenFresh(t *testing.T) {
 	stop := running(t, a.dir, program(t, "run", "-c", a.config(t, "interval: 1s, spread: false")))
 	seen := map[string]bool{}
 	rotated := false
-	eventually(t, 30*time.Second, func() error {
+	trial.Eventually(t, 30*time.Second, func() error {
 		token, err := os.ReadFile(filepath.Join(a.dir, "token"))
 		if err != nil {
 			return err

@@ -12,6 +12,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // TestWorkloadsGetInjectedPods labels the pod templates of workloads. The controllers make the pods; the workloads themselves stay
@@ -88,7 +90,7 @@ func TestWorkloadsGetInjectedPods(t *testing.T) {
 // podOf waits for a controller to make a pod.
 func podOf(t *testing.T, ns, selector string) (pod *corev1.Pod) {
 	t.Helper()
-	eventually(t, 20*time.Second, func() error {
+	trial.Eventually(t, 20*time.Second, func() error {
 		list, err := lab.Client.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
 		if err != nil {
 			return err

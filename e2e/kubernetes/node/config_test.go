@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // asking makes a ConfigMap with a configuration that asks the API server for tokens, as it is reached from inside a pod, and lets it
@@ -117,7 +119,7 @@ func TestMissingConfigMapIsToldByThePod(t *testing.T) {
 	pod := labelled("waiting", application(tokenFile))
 	pod.Annotations["renewd.github.io/config"] = "orders-renewd"
 	made := create(t, ns, pod)
-	eventually(t, time.Minute, func() error {
+	trial.Eventually(t, time.Minute, func() error {
 		told := events(ns, made.UID)
 		if !slices.ContainsFunc(told, func(e string) bool {
 			return strings.HasPrefix(e, "FailedMount: ") && strings.Contains(e, `configmap "orders-renewd" not found`)

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/renewd/renewd/e2e/kubernetes/internal/cluster"
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // TestInjectedPodHasATokenFromItsFirstLineOn starts pods one after the other, whose application ends with an error if it finds no token,
@@ -90,7 +91,7 @@ func TestProfileAsksTheAPIServer(t *testing.T) {
 	}
 	upgrade("-f", values)
 	defer upgrade("--set", "token.config=")
-	eventually(t, 30*time.Second, func() error {
+	trial.Eventually(t, 30*time.Second, func() error {
 		pod, err := lab.Client.CoreV1().Pods(ns).Create(t.Context(), labelled("any", application(tokenFile)), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil && !slices.ContainsFunc(pod.Spec.InitContainers[0].Env, func(v corev1.EnvVar) bool { return v.Name == "RENEWD_CONFIG_YAML" }) {
 			err = errors.New("new pods have no profile")
@@ -189,7 +190,7 @@ func startDeployment(t *testing.T, ns, rendered string) {
 // podOf waits for the one pod of a namespace.
 func podOf(t *testing.T, ns string) (pod *corev1.Pod) {
 	t.Helper()
-	eventually(t, 20*time.Second, func() error {
+	trial.Eventually(t, 20*time.Second, func() error {
 		list, err := lab.Client.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			return err

@@ -18,6 +18,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // TestJobCompletes runs a Job whose application ends. The sidecar ends with it, soon and with 0, and the Job is complete.
@@ -35,7 +37,7 @@ func TestJobCompletes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 90*time.Second, func() error {
+	trial.Eventually(t, 90*time.Second, func() error {
 		job, err := lab.Client.BatchV1().Jobs(ns).Get(t.Context(), "report", metav1.GetOptions{})
 		if err != nil {
 			return err

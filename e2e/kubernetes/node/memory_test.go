@@ -15,6 +15,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // TestMemoryAsTheKubeletReportsIt reads the kubelet's own summary, which is what an operator sees.
@@ -23,7 +25,7 @@ func TestMemoryAsTheKubeletReportsIt(t *testing.T) {
 	ns := namespace(t)
 	made := create(t, ns, labelled("small", application(tokenFile)))
 	await(t, ns, "small", 90*time.Second, ready)
-	eventually(t, 90*time.Second, func() error {
+	trial.Eventually(t, 90*time.Second, func() error {
 		text, err := lab.Client.CoreV1().RESTClient().Get().AbsPath("/api/v1/nodes/e2e/proxy/stats/summary").DoRaw(t.Context())
 		if err != nil {
 			return err
@@ -74,7 +76,7 @@ func TestMetricsAreServedWhereTheChartSays(t *testing.T) {
 		}
 		return 0
 	}
-	eventually(t, 30*time.Second, func() error {
+	trial.Eventually(t, 30*time.Second, func() error {
 		pod, err := lab.Client.CoreV1().Pods(ns).Create(t.Context(), labelled("any", application(tokenFile)), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil && port(pod) == 0 {
 			err = errors.New("new pods have no port for metrics")

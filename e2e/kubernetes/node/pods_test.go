@@ -4,7 +4,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +16,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/renewd/renewd/e2e/kubernetes/internal/trial"
 )
 
 // tokenFile is where the chart's default has the token.
@@ -28,23 +29,7 @@ const appUser = 1000
 // namespace makes a namespace of the test's own, which admits restricted pods only.
 func namespace(t *testing.T) string {
 	t.Helper()
-	made, err := lab.Client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		err := lab.Client.CoreV1().Namespaces().Delete(context.Background(), made.Name, metav1.DeleteOptions{})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	eventually(t, 10*time.Second, func() error {
-		_, err := lab.Client.CoreV1().ServiceAccounts(made.Name).Get(t.Context(), "default", metav1.GetOptions{})
-		return err
-	})
-	return made.Name
+	return trial.Namespace(t, lab.Client, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
 }
 
 // application is a container that reads a token from its first line on, and ends with an error if there is none.
@@ -95,7 +80,7 @@ func create(t *testing.T, ns string, pod *corev1.Pod) *corev1.Pod {
 // await waits until a pod is as it should be, and returns it.
 func await(t *testing.T, ns, name string, within time.Duration, want func(*corev1.Pod) error) (pod *corev1.Pod) {
 	t.Helper()
-	eventually(t, within, func() (err error) {
+	trial.Eventually(t, within, func() (err error) {
 		if pod, err = lab.Client.CoreV1().Pods(ns).Get(t.Context(), name, metav1.GetOptions{}); err != nil {
 			return err
 		}
@@ -140,7 +125,7 @@ func logs(ctx context.Context, ns, pod, container string) string {
 // says waits for a container to write something.
 func says(t *testing.T, ns, pod, container, want string) {
 	t.Helper()
-	eventually(t, 30*time.Second, func() error {
+	trial.Eventually(t, 30*time.Second, func() error {
 		if said := logs(t.Context(), ns, pod, container); !strings.Contains(said, want) {
 			return fmt.Errorf("%s did not say %q but\n%s", container, want, said)
 		}
@@ -178,7 +163,7 @@ type reading struct {
 // readings returns what the application has found so far, and waits for so many lines.
 func readings(t *testing.T, ns, pod string, atLeast int, within time.Duration) (list []reading) {
 	t.Helper()
-	eventually(t, within, func() error {
+	trial.Eventually(t, within, func() error {
 		said := logs(t.Context(), ns, pod, "app")
 		list = nil
 		for line := range strings.Lines(said) {
@@ -205,26 +190,9 @@ func kubectl(t *testing.T, input string, args ...string) string {
 // output runs a command to its end, which must be a good one.
 func output(t *testing.T, cmd *exec.Cmd, input string) string {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s: %v\n%s%s", strings.Join(cmd.Args, " "), err, stdout.String(), stderr.String())
+	text, err := trial.Output(cmd, input)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return stdout.String()
-}
-
-// eventually asks until there is no error, and fails the test with the last one when the time is over.
-func eventually(t *testing.T, within time.Duration, ask func() error) {
-	t.Helper()
-	end := time.Now().Add(within)
-	for {
-		err := ask()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("not within %v: %v", within, err)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	return text
 }
