@@ -239,7 +239,7 @@ func (c *checker) parameters() {
 	}
 	for i, audience := range c.Audience {
 		if audience == "" {
-			c.wrong(fmt.Sprintf("audience[%d]", i), "is empty", "")
+			c.wrong(fmt.Sprintf("audience[%d]", i), "is empty", "name an audience, or leave the element out")
 		}
 	}
 	own := []string{"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type", "scope", "resource", "audience",
@@ -248,7 +248,7 @@ func (c *checker) parameters() {
 		if slices.Contains(own, name) {
 			c.wrong("parameters."+name, "is sent by renewd", "a parameter may be sent once (RFC 6749 §3.2); it has a field of its own")
 		} else if name == "" {
-			c.wrong("parameters", "has an empty name", "")
+			c.wrong("parameters", "has an empty name", "for example connector_id: ldap")
 		}
 	}
 }

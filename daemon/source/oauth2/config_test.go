@@ -4,36 +4,13 @@
 package oauth2_test
 
 import (
-	"errors"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/renewd/renewd/daemon"
+	"github.com/renewd/renewd/daemon/source/internal/contract"
 	"github.com/renewd/renewd/daemon/source/oauth2"
 )
-
-// fields returns the fields that err complains of, sorted, and fails for an error that is no FieldError.
-func fields(t *testing.T, err error) []string {
-	t.Helper()
-	if err == nil {
-		return nil
-	}
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		t.Fatalf("%v is not joined", err)
-	}
-	var found []string
-	for _, e := range joined.Unwrap() {
-		f, ok := errors.AsType[*daemon.FieldError](e)
-		if !ok || f.Problem == "" {
-			t.Fatalf("%v is no field error", e)
-		}
-		found = append(found, f.Field)
-	}
-	slices.Sort(found)
-	return found
-}
 
 func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 	type c = oauth2.Config
@@ -124,7 +101,7 @@ func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 		o.TokenURL, o.ClientID, o.ClientSecretFile = "https://idp.test/t", "x", "/secret"
 		r.change(&o)
 		_, err := oauth2.New(o)
-		if got := fields(t, err); !slices.Equal(got, r.want) {
+		if got := contract.Fields(t, err); !slices.Equal(got, r.want) {
 			t.Errorf("%s: %q, want %q (%v)", name, got, r.want, err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/renewd/renewd/daemon"
+	"github.com/renewd/renewd/daemon/source/internal/contract"
 )
 
 func TestMistakesAreFoundWithoutFiles(t *testing.T) {
@@ -20,7 +21,7 @@ func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 		want   []string
 	}{
 		"nothing":          {func(*Config) {}, nil},
-		"everything":       {func(c *Config) { *c = Config{Grace: -1, MaxLife: -1} }, []string{"algorithm", "tokenFile", "keyFile", "extend", "grace", "maxLife"}},
+		"everything":       {func(c *Config) { *c = Config{Grace: -1, MaxLife: -1} }, []string{"algorithm", "extend", "grace", "keyFile", "maxLife", "tokenFile"}},
 		"longest":          {func(c *Config) { c.Extend, c.Grace, c.MaxLife = maxSpan, maxSpan, maxSpan }, nil},
 		"too long":         {func(c *Config) { c.Extend, c.Grace, c.MaxLife = maxSpan+1, maxSpan+1, maxSpan+1 }, []string{"extend", "grace", "maxLife"}},
 		"below a second":   {func(c *Config) { c.Extend = time.Second - 1 }, []string{"extend"}},
@@ -30,18 +31,8 @@ func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 		config.KeyFile, config.TokenFile = "/nowhere/key", "/nowhere/token"
 		c.change(&config)
 		_, err := New(config)
-		var got []string
-		if err != nil {
-			for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
-				field, ok := errors.AsType[*daemon.FieldError](e)
-				if !ok {
-					t.Fatalf("%s: %v is no field error", name, e)
-				}
-				got = append(got, field.Field)
-			}
-		}
-		if !slices.Equal(got, c.want) {
-			t.Errorf("%s: %v, want %q", name, err, c.want)
+		if got := contract.Fields(t, err); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q (%v)", name, got, c.want, err)
 		}
 	}
 }

@@ -14,29 +14,9 @@ import (
 	"time"
 
 	"github.com/renewd/renewd/daemon"
+	"github.com/renewd/renewd/daemon/source/internal/contract"
 	"github.com/renewd/renewd/daemon/source/sign"
 )
-
-// fields returns the fields that err complains of, and fails for an error that is no FieldError.
-func fields(t *testing.T, err error) []string {
-	t.Helper()
-	if err == nil {
-		return nil
-	}
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		t.Fatalf("%v is not joined", err)
-	}
-	var found []string
-	for _, e := range joined.Unwrap() {
-		f, ok := errors.AsType[*daemon.FieldError](e)
-		if !ok || f.Problem == "" {
-			t.Fatalf("%v is no field error", e)
-		}
-		found = append(found, f.Field)
-	}
-	return found
-}
 
 func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 	with := func(claims map[string]any) func(*sign.Config) { return func(c *sign.Config) { c.Claims = claims } }
@@ -49,7 +29,7 @@ func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 	}{
 		"nothing":                {func(*sign.Config) {}, nil},
 		"algorithm":              {func(c *sign.Config) { c.Algorithm = "es256" }, []string{"algorithm"}},
-		"everything":             {func(c *sign.Config) { *c = sign.Config{Backdate: -1} }, []string{"algorithm", "keyFile", "keyID", "type", "ttl", "backdate"}},
+		"everything":             {func(c *sign.Config) { *c = sign.Config{Backdate: -1} }, []string{"algorithm", "backdate", "keyFile", "keyID", "ttl", "type"}},
 		"ttl negative":           {func(c *sign.Config) { c.TTL = -time.Hour }, []string{"ttl"}},
 		"ttl below a second":     {func(c *sign.Config) { c.TTL = time.Second - 1 }, []string{"ttl"}},
 		"ttl shortest":           {func(c *sign.Config) { c.TTL = time.Second }, nil},
@@ -73,15 +53,15 @@ func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 		"aud list in a list":     {with(map[string]any{"aud": []any{[]any{"a"}}}), []string{"claims.aud"}},
 		"not JSON":               {with(map[string]any{"x": math.NaN(), "y": []any{math.Inf(1)}, "z": json.Number("1.")}), []string{"claims.x", "claims.y", "claims.z"}},
 		"access token":           {accessToken(map[string]any{"iss": "i", "sub": "s", "aud": "a", "client_id": "c", "nbf": nil}), nil},
-		"access token, bare":     {accessToken(nil), []string{"claims.iss", "claims.sub", "claims.aud", "claims.client_id"}},
+		"access token, bare":     {accessToken(nil), []string{"claims.aud", "claims.client_id", "claims.iss", "claims.sub"}},
 		"access token, null":     {accessToken(map[string]any{"iss": "i", "sub": "s", "aud": "a", "client_id": nil, "iat": nil, "jti": nil}), []string{"claims.client_id", "claims.iat", "claims.jti"}},
-		"access token, long typ": {func(c *sign.Config) { c.Type = "application/at+jwt" }, []string{"claims.iss", "claims.sub", "claims.aud", "claims.client_id"}},
+		"access token, long typ": {func(c *sign.Config) { c.Type = "application/at+jwt" }, []string{"claims.aud", "claims.client_id", "claims.iss", "claims.sub"}},
 	} {
 		config := sign.Default()
 		config.KeyFile = "/nowhere/key"
 		c.change(&config)
 		s, err := sign.New(config)
-		if got := fields(t, err); !slices.Equal(got, c.want) || (s == nil) == (c.want == nil) {
+		if got := contract.Fields(t, err); !slices.Equal(got, c.want) || (s == nil) == (c.want == nil) {
 			t.Errorf("%s: source %v, %v; want %q", name, s != nil, err, c.want)
 		}
 	}

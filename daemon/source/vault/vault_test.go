@@ -261,17 +261,7 @@ func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 		o.Address, o.Role = "https://bao.test:8200", "orders"
 		r.change(&o)
 		_, err := vault.New(o)
-		var got []string
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			for _, e := range joined.Unwrap() {
-				f, ok := errors.AsType[*daemon.FieldError](e)
-				if !ok || f.Problem == "" || f.Help == "" {
-					t.Fatalf("%s: %v is no field error", name, e)
-				}
-				got = append(got, f.Field)
-			}
-		}
-		if slices.Sort(got); !slices.Equal(got, r.want) {
+		if got := contract.Fields(t, err); !slices.Equal(got, r.want) {
 			t.Errorf("%s: %q, want %q (%v)", name, got, r.want, err)
 		}
 	}
