@@ -41,86 +41,81 @@ type Context struct {
 // Kinds returns every source by its name in the configuration. To add one, write its folder and its line here.
 func Kinds() map[string]Kind {
 	return map[string]Kind{
-		"exec":       kind(exec.Default, exec.New),
-		"file":       kind(file.Default, file.New),
-		"githubApp":  {func() any { return new(githubapp.Default()) }, newGitHubApp},
-		"kubernetes": {func() any { return new(kubernetes.Default()) }, newKubernetes},
-		"oauth2":     {func() any { return new(oauth2.Default()) }, newOAuth2},
-		"reissue":    {func() any { return new(reissue.Default()) }, newReissue},
-		"sign":       kind(sign.Default, sign.New),
-		"spiffe":     {func() any { return new(spiffe.Default()) }, newSPIFFE},
-		"vault":      {func() any { return new(vault.Default()) }, newVault},
+		"exec":       kind(exec.Default, alone(exec.New)),
+		"file":       kind(file.Default, alone(file.New)),
+		"githubApp":  kind(githubapp.Default, newGitHubApp),
+		"kubernetes": kind(kubernetes.Default, newKubernetes),
+		"oauth2":     kind(oauth2.Default, newOAuth2),
+		"reissue":    kind(reissue.Default, newReissue),
+		"sign":       kind(sign.Default, alone(sign.New)),
+		"spiffe":     kind(spiffe.Default, newSPIFFE),
+		"vault":      kind(vault.Default, newVault),
 	}
 }
 
-// kind makes a Kind of a package's Default and New.
-func kind[C any, S daemon.Source](def func() C, create func(C) (S, error)) Kind {
+// kind makes a Kind of a package's Default and of what calls its New.
+func kind[C any, S daemon.Source](def func() C, create func(C, Context) (S, error)) Kind {
 	return Kind{
 		Default: func() any { return new(def()) },
-		New: func(config any, _ Context) (daemon.Source, error) {
-			s, err := create(*config.(*C))
+		New: func(config any, c Context) (daemon.Source, error) {
+			s, err := create(*config.(*C), c)
 			if err != nil {
-				return nil, err
+				return nil, err // and not s, which would be an interface that is not nil
 			}
 			return s, nil
 		},
 	}
 }
 
-func newGitHubApp(config any, c Context) (daemon.Source, error) {
-	s, err := githubapp.New(*config.(*githubapp.Config))
-	if err != nil {
-		return nil, err
-	}
-	s.Version = c.Version
-	return s, nil
+// alone is for a source that need not know anything of its token.
+func alone[C any, S daemon.Source](create func(C) (S, error)) func(C, Context) (S, error) {
+	return func(config C, _ Context) (S, error) { return create(config) }
 }
 
-func newKubernetes(config any, c Context) (daemon.Source, error) {
-	s, err := kubernetes.New(*config.(*kubernetes.Config), c.Lookup)
-	if err != nil {
-		return nil, err
+func newGitHubApp(config githubapp.Config, c Context) (*githubapp.Source, error) {
+	s, err := githubapp.New(config)
+	if err == nil {
+		s.Version = c.Version
 	}
-	s.Version = c.Version
-	return s, nil
+	return s, err
 }
 
-func newOAuth2(config any, c Context) (daemon.Source, error) {
-	s, err := oauth2.New(*config.(*oauth2.Config))
-	if err != nil {
-		return nil, err
+func newKubernetes(config kubernetes.Config, c Context) (*kubernetes.Source, error) {
+	s, err := kubernetes.New(config, c.Lookup)
+	if err == nil {
+		s.Version = c.Version
 	}
-	s.Version = c.Version
-	return s, nil
+	return s, err
+}
+
+func newOAuth2(config oauth2.Config, c Context) (*oauth2.Source, error) {
+	s, err := oauth2.New(config)
+	if err == nil {
+		s.Version = c.Version
+	}
+	return s, err
 }
 
 // newReissue re-issues, unless told otherwise, the token that is published.
-func newReissue(config any, c Context) (daemon.Source, error) {
-	own := *config.(*reissue.Config)
-	own.TokenFile = cmp.Or(own.TokenFile, c.RawFile)
-	s, err := reissue.New(own)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+func newReissue(config reissue.Config, c Context) (*reissue.Source, error) {
+	config.TokenFile = cmp.Or(config.TokenFile, c.RawFile)
+	return reissue.New(config)
 }
 
 // newSPIFFE asks, unless told otherwise, the Workload API that the environment names.
-func newSPIFFE(config any, c Context) (daemon.Source, error) {
+func newSPIFFE(config spiffe.Config, c Context) (*spiffe.Source, error) {
 	variable, _ := c.Lookup(spiffe.SocketVariable)
-	s, err := spiffe.New(*config.(*spiffe.Config), variable)
-	if err != nil {
-		return nil, err
+	s, err := spiffe.New(config, variable)
+	if err == nil {
+		s.Version = c.Version
 	}
-	s.Version = c.Version
-	return s, nil
+	return s, err
 }
 
-func newVault(config any, c Context) (daemon.Source, error) {
-	s, err := vault.New(*config.(*vault.Config))
-	if err != nil {
-		return nil, err
+func newVault(config vault.Config, c Context) (*vault.Source, error) {
+	s, err := vault.New(config)
+	if err == nil {
+		s.Version = c.Version
 	}
-	s.Version = c.Version
-	return s, nil
+	return s, err
 }
