@@ -235,7 +235,7 @@ func TestReferencePage(t *testing.T) {
 		generated = want
 	}
 	if generated != want {
-		t.Errorf("%s is out of date", pageFile)
+		t.Errorf("%s is not what the keys are now: go test ./daemon/config -run TestReferencePage -update", pageFile)
 	}
 }
 

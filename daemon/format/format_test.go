@@ -88,7 +88,7 @@ func TestGolden(t *testing.T) {
 			}
 			want, err := os.ReadFile(path)
 			if err != nil || got != string(want) {
-				t.Errorf("%s: got\n%s\nwant\n%s\n%v", path, got, want, err)
+				t.Errorf("%s (-update writes it): got\n%s\nwant\n%s\n%v", path, got, want, err)
 			}
 		}
 	}

@@ -196,7 +196,7 @@ func TestReferencePage(t *testing.T) {
 		}
 	}
 	if generated != Reference() {
-		t.Errorf("%s is out of date", pageFile)
+		t.Errorf("%s is not what the keys are now: go test ./watcher/logpolicy -update", pageFile)
 	}
 }
 
