@@ -167,22 +167,8 @@ func (k *kept) look() error {
 	for _, p := range k.places {
 		errs = append(errs, p.Check())
 	}
-	switch s := k.Source.(type) {
-	case checkable:
-		return errors.Join(append(errs, s.Check())...)
-	case publicKeys:
-		_, err := s.PublicKeys()
-		return errors.Join(append(errs, err)...)
-	}
-	for _, path := range k.inputs() {
-		if _, err := os.Stat(path); err != nil {
-			// Of a file with a token it is the writer's fault, of any other one the configuration's.
-			class := daemon.ClassConfig
-			if k.conf.Kind == "file" {
-				class = daemon.ClassUnavailable
-			}
-			errs = append(errs, &daemon.Failure{Class: class, Err: err})
-		}
+	if s, ok := k.Source.(checkable); ok {
+		errs = append(errs, s.Check())
 	}
 	return errors.Join(errs...)
 }

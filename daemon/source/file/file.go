@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -47,6 +48,14 @@ func New(c Config) (*Source, error) {
 
 // Inputs returns the path of the file, as it was configured.
 func (s *Source) Inputs() []string { return []string{s.path} }
+
+// Check finds out whether the file is there. That it is not is the fault of its writer: the error is of ClassUnavailable.
+func (s *Source) Check() error {
+	if _, err := os.Stat(s.path); err != nil {
+		return &daemon.Failure{Class: daemon.ClassUnavailable, Err: err}
+	}
+	return nil
+}
 
 // Token reads the file. The life of a JWT is that of its claims; of anything else only the start is known, which is now.
 // Errors are a *daemon.Failure: ClassUnavailable while the file is absent, empty, being written, torn or expired, which

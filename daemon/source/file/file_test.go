@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -175,6 +176,16 @@ func TestNewChecksThePath(t *testing.T) {
 		if f, ok := errors.AsType[*daemon.FieldError](err); !ok || f.Field != "path" {
 			t.Errorf("%q: %v", path, err)
 		}
+	}
+}
+
+func TestCheckLooksForTheFile(t *testing.T) {
+	path := write(t, "")
+	if err := source(t, path, "").Check(); err != nil {
+		t.Error(err)
+	}
+	if err := source(t, path+"-absent", "").Check(); !errors.Is(err, fs.ErrNotExist) || daemon.ClassOf(err) != daemon.ClassUnavailable {
+		t.Errorf("absent: %v", err)
 	}
 }
 

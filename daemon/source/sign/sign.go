@@ -62,6 +62,12 @@ func (s *Source) Lifetime() time.Duration { return s.config.TTL }
 // those of Token.
 func (s *Source) PublicKeys() ([]json.RawMessage, error) { return s.key.PublicKeys() }
 
+// Check reads what an attempt would read, and signs nothing. Errors are those of Token.
+func (s *Source) Check() error {
+	_, _, err := s.open(time.Now())
+	return err
+}
+
 // Token reads key and certificate anew and signs. Errors are a *daemon.Failure: ClassConfig, or ClassUnavailable if ctx
 // is over or a file is being written.
 func (s *Source) Token(ctx context.Context) (daemon.Token, error) {
@@ -69,17 +75,22 @@ func (s *Source) Token(ctx context.Context) (daemon.Token, error) {
 	if ctx.Err() != nil {
 		return daemon.Token{}, &daemon.Failure{Class: daemon.ClassUnavailable, Err: fmt.Errorf("sign: %w", ctx.Err())}
 	}
-	key, err := s.key.Load()
+	key, certificate, err := s.open(now)
 	if err != nil {
-		return daemon.Token{}, fmt.Errorf("sign: %w", err)
-	}
-	var certificate keyfile.Certificate
-	if s.config.CertFile != "" {
-		if certificate, err = key.Certificate(s.config.CertFile, now); err != nil {
-			return daemon.Token{}, fmt.Errorf("sign: %w", err)
-		}
+		return daemon.Token{}, err
 	}
 	return s.sign(key, certificate, now)
+}
+
+// open reads key and certificate; without a certFile that is the zero Certificate.
+func (s *Source) open(now time.Time) (key *keyfile.Key, certificate keyfile.Certificate, err error) {
+	if key, err = s.key.Load(); err == nil && s.config.CertFile != "" {
+		certificate, err = key.Certificate(s.config.CertFile, now)
+	}
+	if err != nil {
+		err = fmt.Errorf("sign: %w", err)
+	}
+	return key, certificate, err
 }
 
 // sign is the part of an attempt that follows the reading of the files.

@@ -250,6 +250,25 @@ func TestTokenDoesNotOutliveItsCertificate(t *testing.T) {
 	})
 }
 
+func TestCheckReadsKeyAndCertificate(t *testing.T) {
+	key := p256(t)
+	c := configured(t, "ES256", pkcs8(t, key), nil)
+	text, _ := certificate(t, key, time.Now().Add(time.Hour))
+	c.CertFile = save(t, "cert", text)
+	if err := source(t, c).Check(); err != nil {
+		t.Error(err)
+	}
+	for _, change := range []func(*sign.Config){
+		func(c *sign.Config) { c.KeyFile += ".absent" }, func(c *sign.Config) { c.CertFile += ".absent" },
+	} {
+		wrong := c
+		change(&wrong)
+		if err := source(t, wrong).Check(); daemon.ClassOf(err) != daemon.ClassConfig {
+			t.Errorf("%+v: %v", wrong, err)
+		}
+	}
+}
+
 // What others make of our tokens, knowing only the published key.
 func TestOthersVerifyTokens(t *testing.T) {
 	s := source(t, configured(t, "ES256", pkcs8(t, p256(t)), map[string]any{"iss": "me", "aud": []any{"you"}}))
