@@ -11,7 +11,10 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/renewd/renewd/daemon"
 	"github.com/renewd/renewd/daemon/status"
@@ -225,4 +228,12 @@ func ready(ctx context.Context, list []*kept, now time.Time) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// errno names what the kernel said, for the metric.
+func errno(err error) string {
+	if n, ok := errors.AsType[syscall.Errno](err); ok {
+		return unix.ErrnoName(n)
+	}
+	return "other"
 }

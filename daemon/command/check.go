@@ -21,18 +21,6 @@ import (
 	"github.com/renewd/renewd/watcher"
 )
 
-// publicKeys is implemented by a source that signs with a key of its own.
-type publicKeys interface {
-	// PublicKeys reads the key and returns its public side, one JWK each (RFC 7517 §4); nothing for a shared secret.
-	PublicKeys() ([]json.RawMessage, error)
-}
-
-// doubtful is implemented by a source whose configuration may be right and probably is not.
-type doubtful interface {
-	// Doubts says what is probably not meant, given the absolute paths that the token is published to.
-	Doubts(published []string) []string
-}
-
 func (a *app) check() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
@@ -158,9 +146,6 @@ func (a *app) checkPolicy(conf *loaded) error {
 	return nil
 }
 
-// checkable is implemented by a source that can find what would make an attempt fail, without making one.
-type checkable interface{ Check() error }
-
 // look finds what would make an attempt fail, without making one.
 func (k *kept) look() error {
 	var errs []error
@@ -214,9 +199,5 @@ func (a *app) printKeys(list []*kept) error {
 	if len(set.Keys) == 0 {
 		return &exit{code: exitOther, err: errors.New("no source signs with a key that has a public side")}
 	}
-	text, err := json.MarshalIndent(set, "", "  ")
-	if err != nil {
-		return &exit{code: exitOther, err: err}
-	}
-	return a.print(append(text, '\n'))
+	return a.printJSON(set)
 }

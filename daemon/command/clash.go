@@ -55,3 +55,11 @@ func resolve(path string) string {
 	}
 	return leadsTo(absolute(path))
 }
+
+// absolute returns the path as another process can use it; "" stays.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil && path != "" {
+		return abs
+	}
+	return path
+}

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // SPDX-FileCopyrightText: The renewd authors
 
-// Package command is the command line: one file per subcommand. It joins the parts, and is the only package that knows
-// every other one. It decides nothing about tokens.
+// Package command is the command line: one file per subcommand, some with a second one that draws what it prints. It joins
+// the parts, and is the only package that knows every other one. It decides nothing about tokens.
+//
+// What the subcommands share: where the configuration comes from (origin.go, single.go), the tokens that it makes (kept.go,
+// clash.go), how results are printed (print.go, terminal.go). What runs behind run and demo is service.go, with reload.go,
+// board.go, log.go, policystate.go and memory.go.
 package command
 
 import (

@@ -4,7 +4,6 @@
 package command
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -17,35 +16,6 @@ import (
 	"github.com/renewd/renewd/daemon/source"
 	"github.com/renewd/renewd/watcher/logpolicy"
 )
-
-// outputFlag adds --output: a form for people, or json.
-func outputFlag(c *cobra.Command, forPeople string) *choice {
-	return choiceFlag(c, pflag.Flag{Name: "output", Shorthand: "o", DefValue: forPeople}, forPeople, "json")
-}
-
-// choice is a flag with a few values.
-type choice struct {
-	flag   string
-	value  string
-	values []string
-}
-
-// choiceFlag adds a flag that has one of the values, of which f names the default.
-func choiceFlag(c *cobra.Command, f pflag.Flag, values ...string) *choice {
-	o := &choice{flag: f.Name, values: values}
-	c.Flags().StringVarP(&o.value, f.Name, f.Shorthand, f.DefValue, "`form`: "+strings.Join(values, " or "))
-	suggest(c, f.Name, values...)
-	return o
-}
-
-func (o *choice) json() bool { return o.value == "json" }
-
-func (o *choice) check() error {
-	if !slices.Contains(o.values, o.value) {
-		return &exit{code: exitUsage, err: fmt.Errorf("--%s: %.40q is neither %s", o.flag, o.value, strings.Join(o.values, " nor "))}
-	}
-	return nil
-}
 
 // suggest makes the shell propose the values of a flag.
 func suggest(c *cobra.Command, flag string, values ...string) {

@@ -5,8 +5,6 @@ package command
 
 import (
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,24 +64,4 @@ func (a *app) healthcheck() *cobra.Command {
 		return nil
 	}
 	return c
-}
-
-// named returns the tokens of these names in the order of the names, or all.
-func named(list []*kept, names ...string) ([]*kept, error) {
-	if len(names) == 0 {
-		return list, nil
-	}
-	found := make([]*kept, 0, len(names))
-	for _, name := range names {
-		i := slices.IndexFunc(list, func(k *kept) bool { return k.Name == name })
-		if i < 0 {
-			return nil, unknownToken(name)
-		}
-		found = append(found, list[i])
-	}
-	return found, nil
-}
-
-func unknownToken(name string) error {
-	return &exit{code: exitUsage, err: fmt.Errorf("no token is named %.64q", name), help: "`renewd status` lists them"}
 }

@@ -5,27 +5,22 @@ package command
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"github.com/renewd/renewd/daemon"
 	"github.com/renewd/renewd/daemon/config"
+	"github.com/renewd/renewd/daemon/notify"
+	"github.com/renewd/renewd/daemon/schedule"
 	"github.com/renewd/renewd/daemon/sink/directory"
 	"github.com/renewd/renewd/daemon/sink/file"
 	"github.com/renewd/renewd/daemon/status"
 )
-
-// loader returns the reader of configurations.
-func loader() config.Loader {
-	return config.Loader{Lookup: os.LookupEnv, Version: version()}
-}
 
 // place is a sink and what the command line does with it besides.
 type place interface {
@@ -33,6 +28,32 @@ type place interface {
 	Paths() []string
 	Check() error
 	Remove(ctx context.Context) error
+}
+
+// What a source may be able to do besides. What the daemon itself makes use of is in package daemon: Inputs, Rereader, Remote.
+
+// checkable is implemented by a source that can find what would make an attempt fail, without making one.
+type checkable interface {
+	// Check reads what an attempt would read, and asks nobody. Its errors are those of the attempt.
+	Check() error
+}
+
+// lifetime is implemented by a source that decides how long its tokens live.
+type lifetime interface {
+	// Lifetime returns the life that is configured.
+	Lifetime() time.Duration
+}
+
+// doubtful is implemented by a source whose configuration may be right and probably is not.
+type doubtful interface {
+	// Doubts says what is probably not meant, given the absolute paths that the token is published to.
+	Doubts(published []string) []string
+}
+
+// publicKeys is implemented by a source that signs with a key of its own.
+type publicKeys interface {
+	// PublicKeys reads the key and returns its public side, one JWK each (RFC 7517 §4); nothing for a shared secret.
+	PublicKeys() ([]json.RawMessage, error)
 }
 
 // kept is one configured token and the Keeper that was made of it.
@@ -72,6 +93,26 @@ func keepOne(t *config.Token, log *zap.Logger) *kept {
 		Fingerprint: t.SourceFingerprint, Distrust: rereads && back.Rereads() != "", Log: log.Named("token." + t.Name),
 	}
 	return k
+}
+
+// named returns the tokens of these names in the order of the names, or all.
+func named(list []*kept, names ...string) ([]*kept, error) {
+	if len(names) == 0 {
+		return list, nil
+	}
+	found := make([]*kept, 0, len(names))
+	for _, name := range names {
+		i := slices.IndexFunc(list, func(k *kept) bool { return k.Name == name })
+		if i < 0 {
+			return nil, unknownToken(name)
+		}
+		found = append(found, list[i])
+	}
+	return found, nil
+}
+
+func unknownToken(name string) error {
+	return &exit{code: exitUsage, err: fmt.Errorf("no token is named %.64q", name), help: "`renewd status` lists them"}
 }
 
 // sweep removes what killed processes left beside the published files.
@@ -141,10 +182,23 @@ func (k *kept) describe(now time.Time) status.Token {
 	return t
 }
 
-// errno names what the kernel said, for the metric.
-func errno(err error) string {
-	if n, ok := errors.AsType[syscall.Errno](err); ok {
-		return unix.ErrnoName(n)
+// note is what consumers of a token are told: everything but the token.
+func (k *kept) note(t daemon.Token) notify.Note {
+	return notify.Note{Name: k.Name, Path: absolute(k.paths()[0]), IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Digest: t.Digest()[:8]}
+}
+
+// removeOnExit removes what was published, if the configuration asks for it.
+func (k *kept) removeOnExit(log *zap.Logger) {
+	if !k.conf.RemoveOnExit {
+		return
 	}
-	return "other"
+	for _, p := range k.places {
+		if err := p.Remove(context.Background()); err != nil {
+			log.Error("published token not removed", zap.String("token", k.Name), zap.Error(err))
+		}
+	}
+}
+
+func lifeOf(r daemon.Record) schedule.Life {
+	return schedule.Life{Issued: r.IssuedAt, Expires: r.ExpiresAt, First: r.First}
 }

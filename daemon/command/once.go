@@ -107,10 +107,3 @@ func parts(err error) []error {
 	}
 	return all
 }
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprint(n, " ", noun, "s")
-}

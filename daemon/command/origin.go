@@ -18,10 +18,9 @@ import (
 	"github.com/renewd/renewd/daemon/config"
 )
 
-// The variables that may carry a whole text where no file can be mounted.
 const (
-	configText  = "RENEWD_CONFIG_YAML"
 	defaultPath = "/etc/renewd/config.yaml"
+	configText  = "RENEWD_CONFIG_YAML" // the variable that may carry the whole text where no file can be mounted
 )
 
 // origin says where the configuration comes from: a file or a variable, if not the flags of a single token.
@@ -55,6 +54,11 @@ func takesFlag(name string, k flagKey) bool {
 		return slices.Contains(refreshFlags, k)
 	}
 	return slices.Contains([]string{"run", "once", "check", "plan", "wait", "healthcheck"}, name)
+}
+
+// loader returns the reader of configurations.
+func loader() config.Loader {
+	return config.Loader{Lookup: os.LookupEnv, Version: version()}
 }
 
 // loaded is a configuration and where it came from.

@@ -6,13 +6,11 @@ package command
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/renewd/renewd/daemon"
 	"github.com/renewd/renewd/daemon/config/strict"
 	"github.com/renewd/renewd/daemon/schedule"
 )
@@ -89,22 +87,6 @@ func (d *longDuration) Set(text string) error {
 	parsed, err := strict.ParseDuration(text)
 	*d = longDuration(parsed)
 	return err
-}
-
-// printJSON writes a result as JSON.
-func (a *app) printJSON(v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return &exit{code: exitOther, err: err}
-	}
-	return a.print(append(text, '\n'))
-}
-
-// lifetime is implemented by a source that decides how long its tokens live.
-type lifetime interface{ Lifetime() time.Duration }
-
-func lifeOf(r daemon.Record) schedule.Life {
-	return schedule.Life{Issued: r.IssuedAt, Expires: r.ExpiresAt, First: r.First}
 }
 
 // life returns a life to plan for, that starts at the epoch, and where it comes from.

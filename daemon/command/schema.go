@@ -47,11 +47,3 @@ func (a *app) schema() *cobra.Command {
 	})
 	return c
 }
-
-// print writes a result to standard output.
-func (a *app) print(text []byte) error {
-	if _, err := a.stdout.Write(text); err != nil {
-		return &exit{code: exitOther, err: err}
-	}
-	return nil
-}

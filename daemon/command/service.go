@@ -5,11 +5,8 @@ package command
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -247,54 +244,6 @@ func inputChanged(path string, readers []*kept) func([]byte, error) error {
 	}
 }
 
-// reload puts what the configuration file holds now in force. Whatever is wrong with it, the last good one stays.
-func (s *service) reload(data []byte, err error) error {
-	log := s.root.Named("config")
-	if err != nil {
-		s.board.reloaded("unreadable", err)
-		s.logging.Failed("config", "configuration unreadable", err)
-		return nil
-	}
-	before := s.board.configuration()
-	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) == before.SHA256 {
-		if !before.LastReloadSuccessful {
-			s.board.reloaded("unchanged", nil)
-			log.Info("configuration is again the one in force")
-		}
-		return nil
-	}
-	s.mu.Lock()
-	path := s.conf.path
-	s.mu.Unlock()
-	conf, err := s.app.parse(path, data)
-	if err != nil {
-		s.board.reloaded("invalid", err)
-		s.logging.Failed("config", "configuration invalid, the last good one stays in force", err)
-		return nil
-	}
-	if err := s.apply(&loaded{conf, path}); err != nil {
-		s.notApplied(log, err, before.Error)
-		return err // asked again at the next poll
-	}
-	s.board.reloaded("applied", nil)
-	log.Info("configuration reloaded", zap.Int("tokens", len(conf.Tokens)), zap.String("sha256", conf.SHA256))
-	return nil
-}
-
-// notApplied says once why a good configuration cannot come into force, however often that is tried.
-func (s *service) notApplied(log *zap.Logger, err error, said string) {
-	s.board.reloaded("apply_failed", err)
-	level := zap.ErrorLevel
-	if err.Error() == said {
-		level = zap.DebugLevel
-	}
-	var help string
-	if e, ok := errors.AsType[*exit](err); ok {
-		help = e.help
-	}
-	log.Log(level, "configuration not applied, the last good one stays in force", zap.Error(err), zap.String("hint", help))
-}
-
 // open binds what the configuration asks for and is not bound yet. If one cannot be bound none is.
 func (s *service) open(conf *loaded) (map[string]*status.Listener, error) {
 	opened := map[string]*status.Listener{}
@@ -343,29 +292,4 @@ func harmless(value any) string {
 		return err.Error()
 	}
 	return fmt.Sprintf("%T", value)
-}
-
-// note is what consumers of a token are told: everything but the token.
-func (k *kept) note(t daemon.Token) notify.Note {
-	return notify.Note{Name: k.Name, Path: absolute(k.paths()[0]), IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Digest: t.Digest()[:8]}
-}
-
-// absolute returns the path as another process can use it; "" stays.
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil && path != "" {
-		return abs
-	}
-	return path
-}
-
-// removeOnExit removes what was published, if the configuration asks for it.
-func (k *kept) removeOnExit(log *zap.Logger) {
-	if !k.conf.RemoveOnExit {
-		return
-	}
-	for _, p := range k.places {
-		if err := p.Remove(context.Background()); err != nil {
-			log.Error("published token not removed", zap.String("token", k.Name), zap.Error(err))
-		}
-	}
 }
