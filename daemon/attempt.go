@@ -15,13 +15,6 @@ import (
 	"github.com/renewd/renewd/daemon/schedule"
 )
 
-// Remote is implemented by a Source that asks a server. All Keepers with one Endpoint obey a Retry-After that any of
-// them was given.
-type Remote interface {
-	// Endpoint returns scheme and host; it does not change during the Source's life.
-	Endpoint() string
-}
-
 // attempt makes the attempt that is due, unless an issuer's Retry-After holds it back, and plans the next one:
 //
 //  1. wait for one of the few places of its issuer for attempts in flight
@@ -96,6 +89,9 @@ type answer struct {
 	err      error
 	panicked bool
 }
+
+// carried is the value of a panic that goes on in another goroutine. It was reported, with its trace, where it began.
+type carried struct{}
 
 // ask calls the Source in a goroutine of its own, and waits for it in any case. Meanwhile mail is opened and the disk is
 // healed; what the mail asks for besides is planned after the attempt.

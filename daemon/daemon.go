@@ -18,10 +18,6 @@ import (
 	"github.com/renewd/renewd/daemon/schedule"
 )
 
-// Panicked is the Kind of an Event that reports a panic in a Keeper. The Keeper was started again; only Name and
-// Trigger of the Event are set.
-const Panicked Kind = "panicked"
-
 // Clock settings of a Daemon.
 const (
 	clockEvery = time.Minute // how often wall clock and monotonic clock are compared

@@ -124,9 +124,6 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// carried is the value of a panic that goes on in another goroutine. It was reported, with its trace, where it began.
-type carried struct{}
-
 // Once publishes one token, unless what is on disk can be adopted, by the attempts that Run makes and with its waits, and
 // returns nil only after it has read back a living token. It gives up where waiting cannot help (the source is not
 // usable as configured, the issuer refused, the token cannot be written) and when ctx ends before the next attempt.

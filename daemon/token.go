@@ -40,6 +40,13 @@ type Rereader interface {
 	Rereads() string
 }
 
+// Remote is implemented by a Source that asks a server. All Keepers with one Endpoint obey a Retry-After that any of
+// them was given.
+type Remote interface {
+	// Endpoint returns scheme and host; it does not change during the Source's life.
+	Endpoint() string
+}
+
 // Format turns a token into the bytes of a file. It has no side effects and is safe for concurrent use. An error means
 // that this token cannot be written in this format.
 type Format interface {
@@ -89,6 +96,7 @@ const (
 	Unchanged Kind = "unchanged" // the issuer handed out the same token again
 	Healed    Kind = "healed"    // the published file had been deleted or altered and was written again from memory
 	Failed    Kind = "failed"    // the attempt failed; the old token stays
+	Panicked  Kind = "panicked"  // the Keeper panicked and was started again; only Name and Trigger of the Event are set
 )
 
 // Event reports what became of one attempt. It is a copy: the receiver may keep it.
