@@ -16,6 +16,24 @@ import (
 	"github.com/renewd/renewd/daemon/command"
 )
 
+// documents returns the paths of what users read: at the root, and below docs.
+func documents(t *testing.T) []string {
+	names, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir("docs", func(name string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(name, ".md") {
+			names = append(names, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
 // document is a Markdown file, taken apart.
 type document struct {
 	prose  string // without the fenced blocks

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Class says what kind of failure it was: how long to wait (refresh.md), which exit code, which metric label.
+// Class says what kind of failure it was: how long to wait (schedule.Failing), which exit code, which metric label.
 type Class string
 
 // The classes.

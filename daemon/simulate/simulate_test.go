@@ -103,8 +103,9 @@ func TestMeanLoadOfTheRules(t *testing.T) {
 	}
 }
 
-// What refresh.md says about a fleet of one-hour tokens and a ten-minute outage, in multiples of pods / life.
-func TestTheTableOfTheSpecification(t *testing.T) {
+// What is claimed of this schedule and of others for a fleet of one-hour tokens and an outage of ten minutes, in multiples of
+// pods / life.
+func TestFleetKeepsWithinItsFigures(t *testing.T) {
 	type span struct{ low, high float64 }
 	f := Fleet{Pods: 20_000, Life: time.Hour, Wave: time.Minute, Anytime: 10 * time.Minute, Seed: 7}
 	want := []struct{ steady, outage, after, without span }{

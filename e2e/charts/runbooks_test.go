@@ -19,7 +19,7 @@ import (
 )
 
 // TestRunbooksSpeakKubectl has kubectl itself read each of its commands in the runbooks: its verb and its flags exist. No
-// command is carried out. What the commands run in a container is looked up by docs_test.go at the root.
+// command is carried out. What the commands run in a container is looked up by commands_test.go at the root.
 func TestRunbooksSpeakKubectl(t *testing.T) {
 	dir, err := chart.Folder("docs", "runbooks")
 	if err != nil {

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,24 +30,6 @@ func TestDocumentedCommandsAreRun(t *testing.T) {
 	if _, err := os.Stat("e2e/kubernetes/internal/documents"); err != nil {
 		t.Errorf("nobody runs the commands of docs/kubernetes.md: %v", err)
 	}
-}
-
-// documents returns the paths of what users read: at the root, and below docs.
-func documents(t *testing.T) []string {
-	names, err := filepath.Glob("*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = filepath.WalkDir("docs", func(name string, _ fs.DirEntry, err error) error {
-		if strings.HasSuffix(name, ".md") {
-			names = append(names, name)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
 }
 
 // documented returns the commands of a document: the lines of its sh blocks, and what stands as `renewd …` in a text. Those
