@@ -90,7 +90,7 @@ func commandsThatAreRun(t *testing.T) (lines []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verb := regexp.MustCompile(`^(! )?(exec|until|exits [0-9]+( -nobody)?) `)
+	verb := regexp.MustCompile(`^(! )?(exec|until|exits [0-9]+( -nobody)?) (sh -c '(exec )?)?`)
 	for _, name := range append(files, ".ci/run") {
 		data, err := os.ReadFile(name)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -38,7 +39,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			// Readable for the user that some scripts become.
-			for dir := e.WorkDir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+			for dir := e.WorkDir; dir != filepath.Clean(os.TempDir()) && dir != "/"; dir = filepath.Dir(dir) {
 				if err := os.Chmod(dir, 0o755); err != nil {
 					return err
 				}
@@ -57,13 +58,23 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// freePort returns a port that nobody else takes before the script ends: the kernel gives none below 32768 to whoever asks for
+// any, and a name that is held meanwhile keeps it from other scripts, also from those of another run on this machine.
 func freePort(e *testscript.Env) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		e.T().Fatal(err)
+	for range 1000 {
+		port := 20000 + rand.IntN(10000)
+		held, err := net.Listen("unix", fmt.Sprint("@renewd-test-port-", port))
+		if err != nil {
+			continue
+		}
+		e.Defer(func() { _ = held.Close() })
+		if l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	e.T().Fatal("no port is free")
+	return 0
 }
 
 // exits CODE [-nobody] COMMAND...: runs a command and compares its exit code. With -nobody it runs without privileges.
@@ -120,16 +131,20 @@ func public(ts *testscript.TestScript) string {
 	}
 	self, err := os.Executable()
 	ts.Check(err)
-	data, err := os.ReadFile(self)
-	ts.Check(err)
-	ts.Check(os.WriteFile(path, data, 0o755))
+	// By another process: a descriptor of ours would be in the hands of what other scripts start at that moment, and the
+	// kernel runs no program that anybody may still write (ETXTBSY).
+	out, err := exec.Command("sh", "-c", `cp "$0" "$1" && chmod 755 "$1"`, self, path).CombinedOutput()
+	if err != nil {
+		ts.Fatalf("%v: %s", err, out)
+	}
 	return path
 }
 
-// until COMMAND...: runs a command again and again until it succeeds, for at most ten seconds. With ! until it fails.
+// until COMMAND...: runs a command again and again until it succeeds, with ! until it fails. Two minutes are more than the
+// busiest machine needs: only what is wrong takes them.
 func until(ts *testscript.TestScript, neg bool, args []string) {
 	var out []byte
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		cmd := prepared(ts, args)
 		var err error
 		out, err = cmd.CombinedOutput()
@@ -137,7 +152,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 	}
-	ts.Fatalf("not within ten seconds: %s\n%s", strings.Join(args, " "), out)
+	ts.Fatalf("not within two minutes: %s\n%s", strings.Join(args, " "), out)
 }
 
 // truncate FILE SIZE: makes a file of that size, without content.

@@ -168,7 +168,7 @@ func scriptLines(t *testing.T) string {
 	if err != nil || len(names) == 0 {
 		t.Fatal(err, names)
 	}
-	verb := regexp.MustCompile(`(?m)^(! )?(exec|until|exits [0-9]+( -nobody)?) (sh -c '(renewd [^']*)'$)?`)
+	verb := regexp.MustCompile(`(?m)^(! )?(exec|until|exits [0-9]+( -nobody)?) (sh -c '(?:exec )?(renewd [^']*?)(?: > [a-z]+)?'(?: &[a-z]+&)?$)?`)
 	background := regexp.MustCompile(`(?m) &[a-z]+&$`)
 	var all strings.Builder
 	all.WriteString("\n")
