@@ -71,13 +71,13 @@ func TestPermissions(t *testing.T) { // W17, W23, FS3
 	write(t, path, "one")
 	_, r, s := polling(t, path, "one", 300*time.Millisecond)
 	must(t, os.Chmod(path, 0))
-	r.wants(t, time.Second, "one", "unreadable")
+	r.wants(t, soon, "one", "unreadable")
 	if !errors.Is(r.lastErr(), fs.ErrPermission) {
 		t.Errorf("error %v, want permission", r.lastErr())
 	}
 	must(t, os.Chmod(path, 0o600))
-	r.wants(t, time.Second, "one", "unreadable", "one")
-	s.reaches(t, path, Inotify, time.Second)
+	r.wants(t, soon, "one", "unreadable", "one")
+	s.reaches(t, path, Inotify, soon)
 
 	closed := filepath.Join(dir, "closed")
 	must(t, os.Mkdir(closed, 0o755))
@@ -85,13 +85,13 @@ func TestPermissions(t *testing.T) { // W17, W23, FS3
 	write(t, path, "one")
 	must(t, os.Chmod(closed, 0o111))
 	w, r, s := polling(t, path, "one", 300*time.Millisecond)
-	if st := s.reaches(t, path, Degraded, time.Second); !errors.Is(st.Cause, unix.EACCES) {
+	if st := s.reaches(t, path, Degraded, soon); !errors.Is(st.Cause, unix.EACCES) {
 		t.Errorf("cause %v, want EACCES", st.Cause)
 	}
 	write(t, path, "polled")
-	r.wants(t, time.Second, "one", "polled")
+	r.wants(t, soon, "one", "polled")
 	must(t, os.Chmod(closed, 0o755))
-	s.reaches(t, path, Inotify, 2*time.Second)
+	s.reaches(t, path, Inotify, soon)
 	if n := w.Errors()[kindAdd]; n == 0 {
 		t.Error("no failure to add was counted")
 	}
@@ -106,13 +106,13 @@ func TestInstanceLimit(t *testing.T) { // W22
 	path := filepath.Join(t.TempDir(), "file")
 	write(t, path, "one")
 	_, r, s := polling(t, path, "one", 300*time.Millisecond)
-	if st := s.reaches(t, path, Degraded, time.Second); !errors.Is(st.Cause, unix.EMFILE) {
+	if st := s.reaches(t, path, Degraded, soon); !errors.Is(st.Cause, unix.EMFILE) {
 		t.Errorf("cause %v, want EMFILE", st.Cause)
 	}
 	replace(t, path, "polled")
-	r.wants(t, time.Second, "one", "polled")
+	r.wants(t, soon, "one", "polled")
 	must(t, os.WriteFile(limit, []byte("100"), 0))
-	s.reaches(t, path, Inotify, 3*time.Second)
+	s.reaches(t, path, Inotify, soon)
 }
 
 func TestMounts(t *testing.T) { // W21, and what comes and goes over a watched directory, FS1
@@ -132,9 +132,9 @@ func TestMounts(t *testing.T) { // W21, and what comes and goes over a watched d
 		w := &Watcher{Log: zap.New(core), Observe: s.observe}
 		w.Set([]File{{Path: path, Poll: 200 * time.Millisecond, Changed: r.changed}})
 		start(t, w)
-		s.reaches(t, path, StaticMount, time.Second)
+		s.reaches(t, path, StaticMount, soon)
 		write(t, host, "in place")
-		r.wants(t, time.Second, "one", "in place")
+		r.wants(t, soon, "one", "in place")
 		replace(t, host, "never seen")
 		time.Sleep(600 * time.Millisecond)
 		r.wants(t, 0, "one", "in place")
@@ -142,7 +142,7 @@ func TestMounts(t *testing.T) { // W21, and what comes and goes over a watched d
 			t.Errorf("%d warnings, want one: %v", n, logs.All())
 		}
 		must(t, unix.Unmount(path, 0))
-		s.reaches(t, path, Inotify, time.Second)
+		s.reaches(t, path, Inotify, soon)
 	})
 	t.Run("mounted over, unmounted, mounted again", func(t *testing.T) {
 		t.Parallel()
@@ -156,9 +156,9 @@ func TestMounts(t *testing.T) { // W21, and what comes and goes over a watched d
 		w, r, _ := polling(t, path, "under", 1100*time.Millisecond)
 		mount("over")
 		w.Recheck()
-		r.wants(t, 2*time.Second, "under", "over")
+		r.wants(t, soon, "under", "over")
 		replace(t, path, "over2")
-		r.wants(t, 250*time.Millisecond, "under", "over", "over2")
+		r.wants(t, soon, "under", "over", "over2")
 		// The new file system has the device and inode numbers of the old one.
 		before, err := statID(dir)
 		must(t, err, unix.Unmount(dir, 0))
@@ -166,12 +166,12 @@ func TestMounts(t *testing.T) { // W21, and what comes and goes over a watched d
 		if after, err := statID(dir); err != nil || after != before {
 			t.Logf("the mount is told apart by its numbers: %v, %v, %v", before, after, err)
 		}
-		r.wants(t, 2*time.Second, "under", "over", "over2", "again")
+		r.wants(t, soon, "under", "over", "over2", "again")
 		replace(t, path, "again2")
-		r.wants(t, 250*time.Millisecond, "under", "over", "over2", "again", "again2")
+		r.wants(t, soon, "under", "over", "over2", "again", "again2")
 		must(t, unix.Unmount(dir, unix.MNT_DETACH))
 		w.Recheck()
-		r.wants(t, 2*time.Second, "under", "over", "over2", "again", "again2", "under")
+		r.wants(t, soon, "under", "over", "over2", "again", "again2", "under")
 	})
 	t.Run("one directory by two paths", func(t *testing.T) {
 		t.Parallel()
@@ -183,13 +183,13 @@ func TestMounts(t *testing.T) { // W21, and what comes and goes over a watched d
 		w := new(Watcher)
 		w.Set([]File{{Path: filepath.Join(a, "file"), Changed: ra.changed}, {Path: filepath.Join(b, "file"), Changed: rb.changed}})
 		start(t, w)
-		ra.wants(t, time.Second, "one")
-		rb.wants(t, time.Second, "one")
+		ra.wants(t, soon, "one")
+		rb.wants(t, soon, "one")
 		replace(t, filepath.Join(b, "file"), "two")
-		ra.wants(t, 250*time.Millisecond, "one", "two")
-		rb.wants(t, 250*time.Millisecond, "one", "two")
+		ra.wants(t, soon, "one", "two")
+		rb.wants(t, soon, "one", "two")
 		w.Set([]File{{Path: filepath.Join(b, "file"), Changed: rb.changed}})
 		replace(t, filepath.Join(b, "file"), "three")
-		rb.wants(t, 500*time.Millisecond, "one", "two", "three")
+		rb.wants(t, soon, "one", "two", "three")
 	})
 }

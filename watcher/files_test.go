@@ -25,19 +25,19 @@ func TestVolumeSwap(t *testing.T) { // W1, W3, W4
 	w, r, s := watching(t, filepath.Join(v.dir, "key"), "one")
 
 	v.swap(t, "key", "two")
-	r.wants(t, time.Second, "one", "two")
+	r.wants(t, soon, "one", "two")
 	v.swap(t, "key", "three")
-	r.wants(t, time.Second, "one", "two", "three")
+	r.wants(t, soon, "one", "two", "three")
 
 	checks := s.count()
 	v.swap(t, "key", "three")
-	for end := time.Now().Add(time.Second); s.count() == checks && time.Now().Before(end); {
+	for end := time.Now().Add(soon); s.count() == checks && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 	v.swap(t, "key", "")
-	r.wants(t, time.Second, "one", "two", "three", "missing")
+	r.wants(t, soon, "one", "two", "three", "missing")
 	v.swap(t, "key", "four")
-	r.wants(t, time.Second, "one", "two", "three", "missing", "four")
+	r.wants(t, soon, "one", "two", "three", "missing", "four")
 	for kind, n := range w.Errors() {
 		if n != 0 {
 			t.Errorf("%d errors of kind %s in ordinary swaps", n, kind)
@@ -54,7 +54,7 @@ func TestSwapStorm(t *testing.T) { // W2
 	for i := range 300 {
 		v.swap(t, "key", fmt.Sprint(i+1))
 	}
-	for end := time.Now().Add(2 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
 		words := r.words()
 		if words[len(words)-1] == "300" {
 			if slices.Contains(words, "missing") || slices.Contains(words, "unreadable") {
@@ -74,11 +74,11 @@ func TestRenameOver(t *testing.T) { // W5
 	write(t, path, "one")
 	_, r, _ := watching(t, path, "one")
 	replace(t, path, "two")
-	r.wants(t, 250*time.Millisecond, "one", "two")
+	r.wants(t, soon, "one", "two")
 	other := filepath.Join(t.TempDir(), "elsewhere")
 	write(t, other, "three")
 	must(t, os.Rename(other, path))
-	r.wants(t, 250*time.Millisecond, "one", "two", "three")
+	r.wants(t, soon, "one", "two", "three")
 }
 
 func TestEditors(t *testing.T) { // W6, W8
@@ -92,45 +92,78 @@ func TestEditors(t *testing.T) { // W6, W8
 	must(t, os.Rename(path, path+"~"))
 	write(t, path, "vim")
 	must(t, os.Chmod(path, 0o600), os.Remove(path+"~"))
-	r.wants(t, time.Second, "one", "vim")
+	r.ends(t, "vim")
 
 	// emacs: a lock beside the file, a backup, an edit in place.
-	time.Sleep(20 * time.Millisecond) // the check that reported ends after its report
-	checks := s.count()
-	must(t, os.Symlink("user@host.1:2", filepath.Join(dir, ".#file")))
-	write(t, path+"~", "vim")
-	time.Sleep(20 * time.Millisecond)
-	if n := s.count(); n != checks {
-		t.Errorf("%d checks for files beside it", n-checks)
+	lock := filepath.Join(dir, ".#file")
+	for round := 0; ; round++ { // a late check of what was before is none for files beside it
+		checks := s.count()
+		must(t, os.Symlink("user@host.1:2", lock))
+		write(t, path+"~", "vim")
+		time.Sleep(20 * time.Millisecond)
+		if s.count() == checks {
+			break
+		} else if round == 100 {
+			t.Fatal("files beside it are checked")
+		}
+		must(t, os.Remove(lock), os.Remove(path+"~"))
 	}
 	write(t, path, "emacs")
-	must(t, os.Remove(filepath.Join(dir, ".#file")))
-	r.wants(t, time.Second, "one", "vim", "emacs")
+	must(t, os.Remove(lock))
+	r.ends(t, "emacs")
 }
 
-// TestWritersInPlace is the real form of the bubble's table: no part is ever reported.
+// ends fails unless the last word is said soon. On the way to it the file may be missing: how long that may last without
+// being said is a matter of the bubbles.
+func (r *record) ends(t *testing.T, word string) {
+	t.Helper()
+	deadline := time.After(soon)
+	for {
+		words := r.words()
+		if last := len(words) - 1; words[last] == word && !slices.Contains(words[:last], word) {
+			return
+		}
+		select {
+		case <-r.came:
+		case <-deadline:
+			t.Fatalf("it was told %q, want %q at last", words, word)
+		}
+	}
+}
+
+// processorTime is what the process has used: unlike the time of day it says what something costs on a busy machine, too.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var used unix.Rusage
+	must(t, unix.Getrusage(unix.RUSAGE_SELF, &used))
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// TestWritersInPlace is the real form of the bubble's table: no part is ever reported, if the writer pauses for less than it
+// takes to settle.
 func TestWritersInPlace(t *testing.T) { // W7, W9, W10
 	tests := []struct {
 		name  string
+		pause time.Duration // from the first step to the last, at most
 		write func(t *testing.T, path string)
 	}{
-		{"rm and create", func(t *testing.T, path string) {
+		{"rm and create", quiet + confirm, func(t *testing.T, path string) {
 			must(t, os.Remove(path))
 			write(t, path, "whole")
 			time.Sleep(150 * time.Millisecond)
 			appendTo(t, path, " text")
 		}},
-		{"truncate", func(t *testing.T, path string) {
+		{"truncate", quiet + confirmShrunk, func(t *testing.T, path string) {
 			must(t, os.Truncate(path, 0))
 			time.Sleep(300 * time.Millisecond)
 			appendTo(t, path, "whole text")
 		}},
-		{"truncate to a part", func(t *testing.T, path string) {
+		{"truncate to a part", quiet + confirmShrunk, func(t *testing.T, path string) {
 			must(t, os.Truncate(path, 3))
 			time.Sleep(300 * time.Millisecond)
 			write(t, path, "whole text")
 		}},
-		{"a valid part", func(t *testing.T, path string) {
+		{"a valid part", quiet + confirm, func(t *testing.T, path string) {
 			write(t, path, "whole")
 			time.Sleep(150 * time.Millisecond)
 			appendTo(t, path, " text")
@@ -139,57 +172,82 @@ func TestWritersInPlace(t *testing.T) { // W7, W9, W10
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			path := filepath.Join(t.TempDir(), "file")
-			write(t, path, "before")
-			_, r, _ := watching(t, path, "before")
-			tt.write(t, path)
-			r.wants(t, 1500*time.Millisecond, "before", "whole text")
+			inTime(t, tt.pause, func(path string) { write(t, path, "before") }, func(path string) { tt.write(t, path) })
 		})
 	}
 }
 
+// inTime has change write to the file at path, which held "before", and wants nothing but "whole text" to be reported. It tries
+// anew where the machine held up the writer for pause: what stood still for so long is no part, as far as anybody can see.
+func inTime(t *testing.T, pause time.Duration, place, change func(path string)) {
+	t.Helper()
+	for range 100 {
+		path := filepath.Join(t.TempDir(), "file")
+		place(path)
+		_, r, _ := watching(t, path, "before")
+		began := time.Now()
+		if change(path); time.Since(began) < pause {
+			r.wants(t, soon, "before", "whole text")
+			return
+		}
+	}
+	t.Errorf("a writer never took less than %v", pause)
+}
+
+// atOnce has change put "whole text" at path, which held "before", and wants it reported without the time to settle: in one of
+// many rounds, for the machine may be busy.
+func atOnce(t *testing.T, place, change func(path string)) {
+	t.Helper()
+	for range 30 {
+		path := filepath.Join(t.TempDir(), "file")
+		place(path)
+		_, r, _ := watching(t, path, "before")
+		began := time.Since(r.start)
+		change(path)
+		r.wants(t, soon, "before", "whole text")
+		if r.times()[1]-began < quiet+confirm {
+			return
+		}
+	}
+	t.Errorf("it always took %v or more", quiet+confirm)
+}
+
 // TestASymlinkBecomesAFile: a file made where a symlink was is no replacement, unless it was renamed there.
 func TestASymlinkBecomesAFile(t *testing.T) {
-	tests := []struct {
-		name   string
-		within time.Duration
-		write  func(t *testing.T, path string)
-	}{
-		{"written in place", 1500 * time.Millisecond, func(t *testing.T, path string) {
-			must(t, os.Remove(path))
-			write(t, path, "whole")
-			time.Sleep(150 * time.Millisecond)
-			appendTo(t, path, " text")
-		}},
-		{"written in place, seen to be away", 1500 * time.Millisecond, func(t *testing.T, path string) {
-			must(t, os.Remove(path))
-			time.Sleep(50 * time.Millisecond)
-			write(t, path, "whole")
-			time.Sleep(150 * time.Millisecond)
-			appendTo(t, path, " text")
-		}},
-		{"renamed over", 90 * time.Millisecond, func(t *testing.T, path string) {
+	place := func(path string) {
+		other := filepath.Join(filepath.Dir(path), "other")
+		write(t, other, "before")
+		must(t, os.Symlink("other", path))
+	}
+	inPlace := func(away time.Duration) func(*testing.T) {
+		return func(t *testing.T) {
+			t.Parallel()
+			inTime(t, quiet+confirm, place, func(path string) {
+				must(t, os.Remove(path))
+				time.Sleep(away)
+				write(t, path, "whole")
+				time.Sleep(150 * time.Millisecond)
+				appendTo(t, path, " text")
+			})
+		}
+	}
+	t.Run("written in place", inPlace(0))
+	t.Run("written in place, seen to be away", inPlace(50*time.Millisecond))
+	t.Run("renamed over", func(t *testing.T) {
+		t.Parallel()
+		atOnce(t, place, func(path string) {
 			write(t, path+".tmp", "whole text")
 			must(t, os.Rename(path+".tmp", path))
-		}},
-		{"another symlink", 90 * time.Millisecond, func(t *testing.T, path string) {
+		})
+	})
+	t.Run("another symlink", func(t *testing.T) {
+		t.Parallel()
+		atOnce(t, place, func(path string) {
 			must(t, os.Symlink("elsewhere", path+".tmp"))
 			write(t, filepath.Join(filepath.Dir(path), "elsewhere"), "whole text")
 			must(t, os.Rename(path+".tmp", path))
-		}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			path := filepath.Join(dir, "link")
-			write(t, filepath.Join(dir, "file"), "before")
-			must(t, os.Symlink("file", path))
-			_, r, _ := watching(t, path, "before")
-			tt.write(t, path)
-			r.wants(t, tt.within, "before", "whole text")
 		})
-	}
+	})
 }
 
 // TestDirectoryReplaced: each way of losing the watched directory ends with events working again.
@@ -227,10 +285,10 @@ func TestDirectoryReplaced(t *testing.T) { // W18, W19, W20, FS1
 			w, r, s := polling(t, path, "one", poll)
 			tt.change(t, top, dir)
 			replace(t, path, "two")
-			r.wants(t, 2*time.Second, "one", "two")
-			s.reaches(t, path, Inotify, time.Second)
+			r.ends(t, "two")
+			s.reaches(t, path, Inotify, soon)
 			replace(t, path, "three")
-			r.wants(t, 250*time.Millisecond, "one", "two", "three")
+			r.ends(t, "three")
 			if n := w.Errors()[kindStale]; n > 0 != tt.stale {
 				t.Errorf("counted %d stale watches", n)
 			}
@@ -246,13 +304,13 @@ func TestDirectoriesAppear(t *testing.T) {
 	_, r, _ := watching(t, path, "missing")
 	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	write(t, path, "there")
-	r.wants(t, time.Second, "missing", "there")
+	r.wants(t, soon, "missing", "there")
 
 	link := filepath.Join(top, "link")
 	_, r, _ = watching(t, link, "missing")
 	must(t, os.Symlink("x/y", link), os.Mkdir(filepath.Join(top, "x"), 0o755))
 	write(t, filepath.Join(top, "x", "y"), "behind")
-	r.wants(t, time.Second, "missing", "behind")
+	r.wants(t, soon, "missing", "behind")
 }
 
 func TestPollWithoutEvents(t *testing.T) { // W24: a hard link elsewhere gives none
@@ -262,7 +320,7 @@ func TestPollWithoutEvents(t *testing.T) { // W24: a hard link elsewhere gives n
 	must(t, os.Link(path, elsewhere))
 	_, r, _ := polling(t, path, "one", 200*time.Millisecond)
 	appendTo(t, elsewhere, " more")
-	r.wants(t, time.Second, "one", "one more")
+	r.wants(t, soon, "one", "one more")
 }
 
 func TestUnreadable(t *testing.T) { // W15
@@ -283,14 +341,14 @@ func TestUnreadable(t *testing.T) { // W15
 	w.Set(files)
 	start(t, w)
 	for i, r := range records {
-		r.wants(t, time.Second, "unreadable")
+		r.wants(t, soon, "unreadable")
 		if !errors.Is(r.lastErr(), tests[i].want) {
 			t.Errorf("%s: error %v, want %v", tests[i].path, r.lastErr(), tests[i].want)
 		}
 	}
 	must(t, os.Remove(fifo))
 	replace(t, fifo, "a file now")
-	records[0].wants(t, time.Second, "unreadable", "a file now")
+	records[0].wants(t, soon, "unreadable", "a file now")
 	for i, r := range records[1:] {
 		if words := r.words(); len(words) != 1 {
 			t.Errorf("%s: told %q, want it once", tests[i+1].path, words)
@@ -326,7 +384,7 @@ func TestExactSizes(t *testing.T) {
 func TestStateOfProc(t *testing.T) {
 	t.Parallel()
 	_, _, s := watching(t, "/proc/sys/kernel/ostype", "Linux\n")
-	s.reaches(t, "/proc/sys/kernel/ostype", Degraded, time.Second)
+	s.reaches(t, "/proc/sys/kernel/ostype", Degraded, soon)
 }
 
 // TestSetWithinChanged: a configuration file that replaces the set from its own report.
@@ -342,9 +400,9 @@ func TestSetWithinChanged(t *testing.T) {
 		return ra.changed(data, err)
 	}}})
 	start(t, w)
-	rb.wants(t, time.Second, "b")
+	rb.wants(t, soon, "b")
 	replace(t, a, "a2")
-	ra.wants(t, time.Second, "a", "a2")
+	ra.wants(t, soon, "a", "a2")
 }
 
 // TestRunLeavesNothing: of a watcher with real events, stopped while it settles.
@@ -357,13 +415,13 @@ func TestRunLeavesNothing(t *testing.T) { // W27
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- w.Run(ctx) }()
-		r.wants(t, time.Second, "one")
+		r.wants(t, soon, "one")
 		appendTo(t, path, " more")
 		cancel()
 		select {
 		case err := <-done:
 			must(t, err)
-		case <-time.After(time.Second):
+		case <-time.After(soon):
 			t.Fatal("Run did not end")
 		}
 		must(t, os.WriteFile(path, []byte("one"), 0o644))
@@ -400,7 +458,7 @@ func TestErrorsNeverBlock(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(soon):
 		t.Fatal("blocked")
 	}
 }
@@ -416,28 +474,28 @@ func TestManyFiles(t *testing.T) {
 	one := filepath.Join(dir, "one")
 	write(t, one, "1")
 	w := &Watcher{Observe: s.observe}
-	began := time.Now()
+	began := processorTime(t)
 	w.Set(append(files, File{Path: one, Poll: time.Hour, Known: true, Changed: r.changed}))
 	start(t, w)
 	for s.count() < 2*many+2 { // the mode, and the check
 		time.Sleep(time.Millisecond)
 	}
-	if took := time.Since(began); took > 3*time.Second {
+	if took := processorTime(t) - began; took > 4*time.Second {
 		t.Errorf("%d files took %v", many, took)
 	}
 	before := s.count()
 	replace(t, one, "2")
-	r.wants(t, time.Second, "2")
+	r.wants(t, soon, "2")
 	time.Sleep(10 * time.Millisecond)
 	if n := s.count() - before; n > 3 {
 		t.Errorf("%d checks for one event", n)
 	}
-	began = time.Now()
+	began, at := processorTime(t), time.Now()
 	w.Set(files[:1])
-	for w.Recheck(); s.of(files[0].Path).LastCheck.Before(began); {
+	for w.Recheck(); s.of(files[0].Path).LastCheck.Before(at); {
 		time.Sleep(time.Millisecond)
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := processorTime(t) - began; took > 2*time.Second {
 		t.Errorf("taking %d files out took %v", many, took)
 	}
 }
@@ -463,7 +521,6 @@ func TestEventTellsAtOnce(t *testing.T) {
 		t.Error("told, though nothing happened")
 	case <-time.After(500 * time.Millisecond): // two polls
 	}
-	began := time.Now()
 	for _, step := range []func() error{
 		func() error { return os.WriteFile(path, []byte("x"), 0o600) },
 		func() error { return os.Chmod(path, 0o666) },
@@ -474,12 +531,9 @@ func TestEventTellsAtOnce(t *testing.T) {
 		}
 		select {
 		case <-told:
-		case <-time.After(5 * time.Second):
+		case <-time.After(soon):
 			t.Fatal("not told")
 		}
-	}
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %v", took)
 	}
 }
 
@@ -494,19 +548,19 @@ func TestAFileAndALinkToIt(t *testing.T) { // FS4
 	both := []File{{Path: file, Changed: ofFile.changed}, {Path: link, Changed: ofLink.changed}}
 	w.Set(both)
 	start(t, w)
-	ofFile.wants(t, time.Second, "one")
-	ofLink.wants(t, time.Second, "one")
+	ofFile.wants(t, soon, "one")
+	ofLink.wants(t, soon, "one")
 	replace(t, file, "two")
-	ofFile.wants(t, 250*time.Millisecond, "one", "two")
-	ofLink.wants(t, 250*time.Millisecond, "one", "two")
+	ofFile.wants(t, soon, "one", "two")
+	ofLink.wants(t, soon, "one", "two")
 	w.Set(both[1:])
 	time.Sleep(50 * time.Millisecond) // Run takes the set when it is roused
 	replace(t, file, "three")
-	ofLink.wants(t, 250*time.Millisecond, "one", "two", "three")
+	ofLink.wants(t, soon, "one", "two", "three")
 	w.Set(both[:1])
-	ofFile.wants(t, time.Second, "one", "two", "three") // new to the set, it is told what is there
+	ofFile.wants(t, soon, "one", "two", "three") // new to the set, it is told what is there
 	replace(t, file, "four")
-	ofFile.wants(t, 250*time.Millisecond, "one", "two", "three", "four")
+	ofFile.wants(t, soon, "one", "two", "three", "four")
 	for kind, n := range w.Errors() {
 		if n > 0 {
 			t.Errorf("%d errors of kind %s", n, kind)
@@ -525,9 +579,9 @@ func TestDeletedWhileHeldOpen(t *testing.T) { // FS6
 	w := new(Watcher)
 	w.Set([]File{{Path: path, Changed: r.changed}})
 	start(t, w)
-	r.wants(t, time.Second, "one")
+	r.wants(t, soon, "one")
 	must(t, os.Remove(path))
-	r.wants(t, time.Second, "one", "missing")
+	r.wants(t, soon, "one", "missing")
 	write(t, path, "two")
-	r.wants(t, time.Second, "one", "missing", "two")
+	r.wants(t, soon, "one", "missing", "two")
 }
