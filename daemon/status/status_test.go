@@ -93,7 +93,7 @@ func serve(t *testing.T, l *Listener, err error) (stop func() error) {
 		select {
 		case err := <-result:
 			return err
-		case <-time.After(3 * time.Second):
+		case <-time.After(time.Minute):
 			return fmt.Errorf("Serve did not end")
 		}
 	}
@@ -116,7 +116,7 @@ func tcp(t *testing.T, s *Server) string {
 // get asks over a new connection and returns code and body.
 func get(t *testing.T, address, path string) (int, string) {
 	t.Helper()
-	response, err := (&http.Client{Timeout: 3 * time.Second}).Get("http://" + address + path)
+	response, err := (&http.Client{Timeout: time.Minute}).Get("http://" + address + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func raw(t *testing.T, address, request string) string {
 		return ""
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(3 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Error(err)
 	}
