@@ -102,7 +102,7 @@ func TestRequest(t *testing.T) {
 		if err != nil || token.Value.Reveal() != "ghs_16C7e42F292c6912E7710c838347Ae178B4a" || token.Type != "Bearer" || len(token.Notices) != 0 {
 			t.Errorf("%s: %+v %v", name, token, err)
 		}
-		if life := token.ExpiresAt.Sub(token.IssuedAt); (life - time.Hour).Abs() > 3*time.Second {
+		if life := token.ExpiresAt.Sub(token.IssuedAt); (life - time.Hour).Abs() > time.Minute {
 			t.Errorf("%s: a life of %v", name, life)
 		}
 		asked := i.Asked()
@@ -137,7 +137,7 @@ func assertion(t *testing.T, header, from string) {
 	claims := token.Claims.(jwt.MapClaims)
 	now := time.Now().Unix()
 	iat, exp := int64(claims["iat"].(float64)), int64(claims["exp"].(float64))
-	if len(claims) != 3 || claims["iss"] != from || iat < now-63 || iat > now-60 || exp-iat != 9*60 {
+	if len(claims) != 3 || claims["iss"] != from || iat < now-120 || iat > now-60 || exp-iat != 9*60 {
 		t.Errorf("%v at %d", claims, now)
 	}
 	if want := map[string]any{"alg": "RS256", "typ": "JWT"}; !maps.Equal(token.Header, want) {
@@ -147,6 +147,7 @@ func assertion(t *testing.T, header, from string) {
 
 func TestLifetime(t *testing.T) {
 	i := hostile.New(t, nil)
+	made := time.Now() // when the answers were: what each of them leaves shrinks
 	for name, c := range map[string]struct {
 		answer http.HandlerFunc
 		want   time.Duration // 0: no bound
@@ -165,7 +166,7 @@ func TestLifetime(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if d := token.ExpiresAt.Sub(token.IssuedAt) - c.want; c.want == 0 != token.ExpiresAt.IsZero() || c.want != 0 && d.Abs() > 3*time.Second {
+		if d := token.ExpiresAt.Sub(token.IssuedAt) - c.want; c.want == 0 != token.ExpiresAt.IsZero() || c.want != 0 && (d > 3*time.Second || d < -3*time.Second-time.Since(made)) {
 			t.Errorf("%s: %v to %v", name, token.IssuedAt, token.ExpiresAt)
 		}
 		if text := strings.Join(token.Notices, "; "); (c.notice == "") != (text == "") || !strings.Contains(text, c.notice) {
@@ -265,6 +266,7 @@ func TestLimits(t *testing.T) {
 	reset := func(d time.Duration) string {
 		return "x-ratelimit-reset: " + strconv.FormatInt(time.Now().Add(d).Unix(), 10)
 	}
+	made := time.Now()
 	for name, c := range map[string]struct {
 		answer http.HandlerFunc
 		class  daemon.Class
@@ -290,7 +292,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%s: %q until %v: %v", name, f.Class, f.RetryAt, err)
 		}
 		wait := time.Until(f.RetryAt)
-		if enough := wait-c.wait > -4*time.Second; c.wait != 0 && (!enough || c.wait < time.Hour && wait-c.wait > 4*time.Second) {
+		if enough := wait-c.wait > -4*time.Second-time.Since(made); c.wait != 0 && (!enough || c.wait < time.Hour && wait-c.wait > 4*time.Second) {
 			t.Errorf("%s: wait for %v, want %v", name, wait, c.wait)
 		}
 	}

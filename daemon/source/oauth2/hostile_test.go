@@ -136,6 +136,9 @@ const tenYears = 3650 * 24 * time.Hour
 func rows() map[string]hostileCase {
 	const m, r, th, u = daemon.ClassMalformed, daemon.ClassRefused, daemon.ClassThrottled, daemon.ClassUnavailable
 	deep := strings.Repeat(`{"a":`, 20000) + "1" + strings.Repeat("}", 20000)
+	near := func(w http.ResponseWriter, r *http.Request) { // counted from when it is asked
+		ok(signed(`{"nbf":%d}`, in(30*time.Second)))(w, r)
+	}
 	all := map[string]hostileCase{
 		"1 expires_in is a string":  {answer: ok(expiring(`"3600"`)), life: time.Hour},
 		"2 no expires_in":           {answer: ok(hostile.Token(leaked))},
@@ -159,7 +162,7 @@ func rows() map[string]hostileCase {
 		"9 exp a fraction":          {answer: ok(signed(`{"exp":%d.9}`, in(10*time.Minute))), life: 10 * time.Minute},
 		"9 exp twice":               {answer: ok(signed(`{"exp":%d,"exp":1}`, in(10*time.Minute))), class: m, says: `"exp" appears twice`},
 		"9 exp absent":              {answer: ok(signed(`{"a":1}`)), life: time.Hour},
-		"10 nbf near":               {answer: ok(signed(`{"nbf":%d}`, in(30*time.Second))), life: time.Hour, says: "nbf lies ahead"},
+		"10 nbf near":               {answer: near, life: time.Hour, says: "nbf lies ahead"},
 		"10 nbf far":                {answer: ok(signed(`{"nbf":%d}`, in(10*time.Minute))), class: m, says: "not valid before"},
 		"10 nbf far, clocks":        {answer: ok(signed(`{"nbf":%d}`, in(10*time.Minute)), date(10*time.Minute)), class: m, says: ", the issuer's "},
 		"12 our clock is behind":    {answer: ok(signed(`{"exp":%d}`, in(24*time.Hour+10*time.Minute)), date(24*time.Hour)), life: 10 * time.Minute, says: "clock and ours differ"},
@@ -261,7 +264,7 @@ func TestHostileAnswers(t *testing.T) {
 
 func testHostile(t *testing.T, i *hostile.Issuer, c hostileCase) {
 	if c.timeout == 0 {
-		c.timeout = 10 * time.Second
+		c.timeout = time.Minute
 	}
 	own := config(t, i)
 	own.Scopes = []string{"a", "b"}
@@ -275,13 +278,18 @@ func testHostile(t *testing.T, i *hostile.Issuer, c hostileCase) {
 	i.Answer(c.answer)
 	start := time.Now()
 	err := b.once(t)
-	if took := time.Since(start); took > c.timeout+2*time.Second {
+	if took := time.Since(start); took > c.timeout+30*time.Second {
 		t.Errorf("took %v", took)
+	}
+	said := fmt.Sprintf("%v %s %+v %s", err, daemon.HintOf(err), err, b.log.String())
+	if c.timeout < time.Minute && !strings.Contains(said, c.says) { // on a busy machine it may end in an earlier phase
+		c.timeout *= 4
+		testHostile(t, i, c)
+		return
 	}
 	if n := len(i.Asked()); n != 1 {
 		t.Errorf("%d requests", n)
 	}
-	said := fmt.Sprintf("%v %s %+v %s", err, daemon.HintOf(err), err, b.log.String())
 	for _, secret := range secrets() {
 		if strings.Contains(said, secret) {
 			t.Errorf("%q was printed: %s", secret, said)
@@ -326,7 +334,7 @@ func published(t *testing.T, b *bench, err error, c hostileCase) {
 // Row 11: lifetimes shrink with every refresh. Each token has its own life, and it is said when one is under half of the first.
 func TestLivesThatShrink(t *testing.T) {
 	i := hostile.New(t, nil)
-	b := newBench(t, source(t, config(t, i)), 10*time.Second)
+	b := newBench(t, source(t, config(t, i)), time.Minute)
 	for n, c := range []struct {
 		seconds, said int // lines in the log so far
 	}{{3600, 0}, {2400, 0}, {1801, 0}, {1799, 1}, {900, 1}, {90, 1}, {3600, 1}, {60, 2}} {
@@ -369,7 +377,8 @@ func stat(t *testing.T, path string) onDisk {
 func TestRetryAfter(t *testing.T) {
 	i := hostile.New(t, nil)
 	s := source(t, config(t, i))
-	at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
+	made := time.Now()
+	at := func(d time.Duration) string { return made.Add(d).UTC().Format(http.TimeFormat) }
 	for name, c := range map[string]struct {
 		headers []string
 		want    time.Duration
@@ -395,7 +404,7 @@ func TestRetryAfter(t *testing.T) {
 		if f.Endpoint != s.Endpoint() || f.Endpoint != i.URL || f.Class != daemon.ClassThrottled || f.Status != 429 || f.Code != "too_many" {
 			t.Errorf("%s: %+v", name, f)
 		}
-		if c.want == 0 && !f.RetryAt.IsZero() || c.want != 0 && (time.Until(f.RetryAt)-c.want).Abs() > 3*time.Second {
+		if c.want == 0 && !f.RetryAt.IsZero() || c.want != 0 && (time.Until(f.RetryAt)-c.want).Abs() > 3*time.Second+time.Since(made) {
 			t.Errorf("%s: %v, want %v", name, time.Until(f.RetryAt), c.want)
 		}
 	}
@@ -420,7 +429,7 @@ func TestFailuresLeaveNothingBehind(t *testing.T) {
 }
 
 func leavesNothing(t *testing.T, i *hostile.Issuer, c oauth2.Config, kinds []http.HandlerFunc, failures int) {
-	b := newBench(t, source(t, c), 5*time.Second)
+	b := newBench(t, source(t, c), time.Minute)
 	once := func(n int) {
 		i.Answer(kinds[n%len(kinds)])
 		if err := b.once(t); err == nil {
@@ -431,13 +440,14 @@ func leavesNothing(t *testing.T, i *hostile.Issuer, c oauth2.Config, kinds []htt
 	for n := range 2 * len(kinds) {
 		once(n)
 	}
-	settle := func() (goroutines, descriptors int, heap uint64) {
+	// What is ending needs its turn: until then there are more than enough.
+	settle := func(enough, tries int) (goroutines, descriptors int, heap uint64) {
 		var m runtime.MemStats
-		for range 100 {
-			time.Sleep(2 * time.Millisecond) // what is ending needs its turn
+		for range tries {
+			time.Sleep(2 * time.Millisecond)
 			entries, _ := os.ReadDir("/dev/fd")
 			goroutines, descriptors = runtime.NumGoroutine(), len(entries)
-			if goroutines <= 6 {
+			if goroutines <= enough {
 				break
 			}
 		}
@@ -445,7 +455,7 @@ func leavesNothing(t *testing.T, i *hostile.Issuer, c oauth2.Config, kinds []htt
 		runtime.ReadMemStats(&m)
 		return goroutines, descriptors, m.HeapAlloc
 	}
-	g, d, h := settle()
+	g, d, h := settle(6, 100)
 	for n := range failures {
 		once(n)
 		if n%100 == 0 {
@@ -453,7 +463,7 @@ func leavesNothing(t *testing.T, i *hostile.Issuer, c oauth2.Config, kinds []htt
 		}
 	}
 	b.log.Reset()
-	if g2, d2, h2 := settle(); g2 > g || d2 > d || h2 > h+(256<<10) {
+	if g2, d2, h2 := settle(g, 30_000); g2 > g || d2 > d || h2 > h+(256<<10) {
 		t.Errorf("goroutines %d → %d, descriptors %d → %d, heap %d → %d", g, g2, d, d2, h, h2)
 	}
 	entries, err := os.ReadDir(filepath.Dir(b.path))

@@ -178,10 +178,10 @@ func source(t testing.TB, uri string, change ...func(*Config)) *Source {
 	return s
 }
 
-// asks makes one attempt within two seconds.
+// asks makes one attempt within a minute.
 func asks(t testing.TB, s *Source) (daemon.Token, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	return s.Token(ctx)
 }

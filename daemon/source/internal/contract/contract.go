@@ -48,9 +48,10 @@ type Failing struct {
 
 const (
 	attempts = 20               // enough that one leak in each shows beside the runtime's own coming and going
-	deadline = 10 * time.Second // of one attempt
-	promptly = 2 * time.Second  // an attempt with an ended context is over by then, also on a busy machine
+	deadline = time.Minute      // of one attempt
+	promptly = 10 * time.Second // an attempt with an ended context is over by then, also on a busy machine
 	short    = 50 * time.Millisecond
+	patience = time.Minute // for what is ending and needs its turn
 )
 
 // Test reports every breach of the contract to t. Goroutines and descriptors are counted for the whole process, so it
@@ -60,14 +61,15 @@ func Test(t *testing.T, c Case) {
 	if c.Source == nil {
 		t.Fatal("contract: Source is nil")
 	}
-	for _, problem := range problems(t.Context(), c) {
+	for _, problem := range problems(t.Context(), c, patience) {
 		t.Error("contract: " + problem)
 	}
 }
 
-// problems returns every breach once, so that the contract's own test can look for each.
-func problems(ctx context.Context, c Case) []string {
-	r := report{secrets: c.Secrets}
+// problems returns every breach once, so that the contract's own test can look for each. What is still there after patience
+// was left behind.
+func problems(ctx context.Context, c Case, patience time.Duration) []string {
+	r := report{secrets: c.Secrets, patience: patience}
 	r.within("source", func() { r.succeeds(ctx, c.Source) })
 	r.within("ended context", func() { r.ends(ctx, c.Source, 0) })
 	if c.Slow != nil {
@@ -83,9 +85,10 @@ func problems(ctx context.Context, c Case) []string {
 
 // report collects breaches, each with the situation it was seen in.
 type report struct {
-	secrets []string
-	where   string
-	found   []string
+	secrets  []string
+	patience time.Duration
+	where    string
+	found    []string
 }
 
 func (r *report) add(format string, args ...any) {
@@ -101,11 +104,10 @@ func (r *report) within(where string, situation func()) {
 	situation() // the first round opens what stays for good, such as the runtime's poller
 	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors()
 	situation()
-	for range 100 {
+	for end := time.Now().Add(r.patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if runtime.NumGoroutine() <= goroutines && openDescriptors() <= descriptors {
 			return
 		}
-		time.Sleep(5 * time.Millisecond) // a goroutine that is ending needs its turn
 	}
 	if n := runtime.NumGoroutine() - goroutines; n > 0 {
 		r.add("%d goroutines left behind", n)

@@ -24,13 +24,13 @@ const Leaked = "t0ken-that-must-not-be-printed"
 type Case struct {
 	Answer  http.HandlerFunc
 	Class   daemon.Class
-	Timeout time.Duration // of the attempt; 0: ten seconds
+	Timeout time.Duration // of the attempt; 0: a minute
 }
 
 // Cases returns answers, by name, that are wrong whatever the protocol is, if its answers are JSON objects of at most
 // 256 KiB.
 func Cases() map[string]Case {
-	const soon = time.Second // a TLS handshake on a loaded machine takes a part of it
+	const soon = time.Second
 	deep := strings.Repeat(`{"status":`, 20000) + "1" + strings.Repeat("}", 20000)
 	redirect := func(status int) http.HandlerFunc {
 		return JSON(status, Leaked, "Location: https://evil.test/"+Leaked+"?"+Leaked)
@@ -117,18 +117,16 @@ func Test(t *testing.T, i *Issuer, s daemon.Source, secrets ...string) {
 
 func (c Case) test(t *testing.T, i *Issuer, s daemon.Source, secrets []string) {
 	if c.Timeout == 0 {
-		c.Timeout = 10 * time.Second
+		c.Timeout = time.Minute
 	}
 	i.Answer(c.Answer)
 	i.Asked()
-	ctx, cancel := context.WithTimeout(t.Context(), c.Timeout)
-	defer cancel()
-	start := time.Now()
-	token, err := s.Token(ctx)
-	if took := time.Since(start); took > c.Timeout+2*time.Second {
-		t.Errorf("took %v", took)
-	}
+	token, err := c.attempt(t, s)
 	asked := i.Asked()
+	for ; len(asked) == 0 && c.Timeout < time.Minute; asked = i.Asked() { // a busy machine came no further than the handshake
+		c.Timeout *= 4
+		token, err = c.attempt(t, s)
+	}
 	if len(asked) != 1 {
 		t.Fatalf("%d requests", len(asked))
 	}
@@ -151,6 +149,17 @@ func (c Case) test(t *testing.T, i *Issuer, s daemon.Source, secrets []string) {
 	if strings.ContainsFunc(err.Error()+f.Hint, unicode.IsControl) {
 		t.Errorf("a control character: %q", said)
 	}
+}
+
+func (c Case) attempt(t *testing.T, s daemon.Source) (daemon.Token, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), c.Timeout)
+	defer cancel()
+	start := time.Now()
+	token, err := s.Token(ctx)
+	if took := time.Since(start); took > c.Timeout+30*time.Second {
+		t.Errorf("took %v", took)
+	}
+	return token, err
 }
 
 // Answered returns a 200 with this body and the header Date, asked for a second ago, or nil if the body is not one JSON

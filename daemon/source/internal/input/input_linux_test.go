@@ -138,7 +138,7 @@ func TestReadDuringWrites(t *testing.T) {
 		}
 	}()
 	var seen error
-	for deadline := time.Now().Add(10 * time.Second); seen == nil && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); seen == nil && time.Now().Before(deadline); {
 		_, seen = Read("key file", path)
 	}
 	close(stop)
