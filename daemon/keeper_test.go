@@ -399,6 +399,7 @@ func TestShorterLifeIsSaid(t *testing.T) {
 			time.Sleep(2 * time.Hour)
 			next := b.again(t, i)
 			next.Fingerprint = fingerprint
+			synctest.Wait() // an attempt may be due at this very moment
 			i.life = 20 * time.Minute
 			d.Set([]*daemon.Keeper{next.Keeper})
 			time.Sleep(2 * time.Hour)

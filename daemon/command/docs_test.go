@@ -150,7 +150,7 @@ func runCounted(t *testing.T) (address string, stop func()) {
 	}
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.run() })
-	for end := time.Now().Add(5 * time.Second); l.State().Generation == 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); l.State().Generation == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the policy is not in force")
 		}
@@ -175,7 +175,7 @@ func TestLogMetricsAreDocumented(t *testing.T) {
 	defer stop()
 	family := regexp.MustCompile(`(?m)^# TYPE (renewd_(?:log|watch)_\S+)`)
 	shown := map[string]bool{}
-	for end := time.Now().Add(5 * time.Second); len(shown) < len(documented) && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); len(shown) < len(documented) && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		answer, err := http.Get("http://" + address + "/metrics")
 		if err != nil {
 			t.Fatal(err)

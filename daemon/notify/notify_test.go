@@ -79,7 +79,7 @@ func TestExecEndsAtItsTimeout(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(start); took > 3*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("took %v", took)
 	}
 }
@@ -186,7 +186,7 @@ func TestHTTPEndsAtItsTimeout(t *testing.T) {
 		if errors.Is(err, context.DeadlineExceeded) != fails || !fails && err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
-		if took := time.Since(start); took > 3*time.Second {
+		if took := time.Since(start); took > 30*time.Second {
 			t.Errorf("%s took %v", path, took)
 		}
 	}

@@ -221,7 +221,7 @@ func TestQueueUnderRace(t *testing.T) {
 		})
 	}
 	posting.Wait()
-	for range 1000 {
+	for range 30_000 {
 		n := 0
 		for _, name := range got.list() {
 			if strings.HasPrefix(name, "last") {

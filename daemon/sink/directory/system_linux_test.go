@@ -102,7 +102,7 @@ func TestFullDiskKeepsTheGeneration(t *testing.T) {
 // Whenever the process is killed, one whole generation is in force, and the next start clears up.
 func TestKilledProcessLeavesAWholeGeneration(t *testing.T) {
 	leftovers := 0
-	for round := range 25 {
+	for round := 0; round < 25 || leftovers == 0 && round < 1000; round++ {
 		path := filepath.Join(memory(t), "orders")
 		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", path)
 		cmd.Env = append(os.Environ(), "SINK_CHILD=publish", "GORACE=atexit_sleep_ms=0")
