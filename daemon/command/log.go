@@ -104,12 +104,15 @@ func (l *logging) prepare(conf *loaded, first bool) (use func(), err error) {
 		if !first {
 			return use, nil
 		}
-		err := l.Apply(policyText, []byte(text), "environment")
+		limit := briefly
+		if l.flags.required {
+			limit = longer
+		}
+		err := l.Try(limit, func() error { return l.Apply(policyText, []byte(text), "environment") })
 		if err != nil && l.flags.required {
 			return nil, &exit{code: exitConfig, err: err}
 		}
-		r, ok := errors.AsType[*logpolicy.Rejected](err)
-		l.insist = ok && r.Again
+		l.insist = again(err)
 		return use, nil
 	}
 	path, optional := l.policyOf(conf)
@@ -127,14 +130,34 @@ func (l *logging) prepare(conf *loaded, first bool) (use func(), err error) {
 	return func() {
 		l.path, l.follow = path, l.Follow(path, optional)
 		// The first lines obey the policy too. What is wrong with it the watcher finds, and Follow says.
-		if data, err := readRegular(path, logpolicy.MaxBytes); err == nil {
-			_ = l.follow(data, nil)
-		}
+		_ = l.Try(briefly, func() error {
+			data, err := readRegular(path, logpolicy.MaxBytes)
+			if err != nil {
+				return err
+			}
+			return l.Apply(path, data, "file")
+		})
 	}, nil
+}
+
+// How long the start, or whoever reloads the configuration, waits for what may hang with a file system.
+const (
+	briefly = 250 * time.Millisecond // tokens wait meanwhile
+	longer  = time.Second
+)
+
+// again reports whether a policy that was not applied may be later, though nobody changes it.
+func again(err error) bool {
+	r, ok := errors.AsType[*logpolicy.Rejected](err)
+	return err != nil && (!ok || r.Again)
 }
 
 // usable says why the policy in a file could not be applied.
 func (l *logging) usable(path string, optional bool) error {
+	return l.Try(longer, func() error { return l.checked(path, optional) })
+}
+
+func (l *logging) checked(path string, optional bool) error {
 	if _, err := os.Stat(path); optional && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -181,8 +204,7 @@ func (l *logging) retry(ctx context.Context) error {
 			return nil
 		case <-time.After(cmp.Or(l.flags.poll, 10*time.Second)):
 		}
-		r, ok := errors.AsType[*logpolicy.Rejected](l.Apply(policyText, []byte(os.Getenv(policyText)), "environment"))
-		l.insist = ok && r.Again
+		l.insist = again(l.Offer(policyText, []byte(os.Getenv(policyText)), "environment"))
 	}
 	return nil
 }

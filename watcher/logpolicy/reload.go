@@ -4,6 +4,7 @@
 package logpolicy
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -61,14 +62,17 @@ func (s *Switch) Follow(path string, optional bool) func(data []byte, err error)
 	return func(data []byte, err error) error {
 		switch {
 		case err == nil:
-			err = s.Apply(path, data, "file")
+			err = s.Offer(path, bytes.Clone(data), "file")
 			if r, ok := errors.AsType[*Rejected](err); ok && !r.Again {
 				return nil
 			}
 			return err
 		case errors.Is(err, fs.ErrNotExist) && optional && s.current.Load().name != path:
-			s.revert()
-			s.finish(missing, true, "", outcome{})
+			return s.Try(maxFlush, func() error {
+				s.revert()
+				s.finish(missing, true, "", outcome{})
+				return nil
+			})
 		case errors.Is(err, fs.ErrNotExist):
 			s.finish(missing, false, "missing", s.failure(Warning, "policy missing", err))
 		default:
@@ -125,7 +129,7 @@ func (s *Switch) nag() {
 
 // Apply puts a policy in force, or changes nothing and returns why as a *Rejected. name is what messages call the text, by
 // says who asked. At start, if only files cannot be opened, the rest is put in force, their lines go to stderr, and an error
-// is returned as well.
+// is returned as well. It opens files and hangs if their file system does: see Try.
 //
 //  1. compare the hash with the policy in force
 //  2. validate

@@ -65,6 +65,7 @@ type Switch struct {
 	tokens  []string         // nil: not known
 	admin   []override       // in the order they were set
 	report  report
+	trying  *attempt // nil: there is none
 }
 
 // generation is what is in force at one time. It is immutable.

@@ -37,7 +37,7 @@ func (s *Switch) Renew(name string, read func() ([]byte, error)) error {
 	if sum := sha256.Sum256(data); g.sum != hex.EncodeToString(sum[:]) {
 		return nil
 	}
-	return s.Apply(name, data, "file")
+	return s.Offer(name, data, "file")
 }
 
 // renewable reports whether the policy has levels that count from a time, and that is now a later one.
