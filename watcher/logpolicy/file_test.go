@@ -386,7 +386,8 @@ func TestOnlyRegularFilesAreWritten(t *testing.T) {
 
 // LP103: two spellings of one file.
 func TestTwoHandlersCannotShareAFile(t *testing.T) {
-	for name, second := range map[string]string{"symlinked directory": "path: DIR/link", "hard link": "path: DIR, name: hard.log", "symlink": "path: DIR, name: soft.log"} {
+	for name, second := range map[string]string{"symlinked directory": "path: DIR/link", "hard link": "path: DIR, name: hard.log", "symlink": "path: DIR, name: soft.log",
+		"below a symlinked directory": "path: DIR/link/new}, c: {type: file, path: DIR/new"} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t).run()
 			r.apply("level: INFO")
@@ -394,7 +395,11 @@ func TestTwoHandlersCannotShareAFile(t *testing.T) {
 				os.Symlink("renewd.log", r.path("soft.log"))); err != nil {
 				t.Fatal(err)
 			}
-			err := r.Apply("p", r.text("handlers: {a: {type: file, path: DIR}, b: {type: file, "+second+"}}"), "test")
+			policy := r.text("handlers: {a: {type: file, path: DIR}, b: {type: file, " + second + "}}")
+			if found := r.Check("p", policy, true); found == nil || !strings.Contains(found.Error(), "error[LP103]") {
+				t.Errorf("check: %v", found)
+			}
+			err := r.Apply("p", policy, "test")
 			if err == nil || !strings.Contains(err.Error(), "error[LP103]") || r.State().Generation != 1 {
 				t.Error(err)
 			}

@@ -95,32 +95,42 @@ func lockLog(path string, perm mode) (*os.File, error) {
 	return f, nil
 }
 
-// probe says what openLog and makeDir would find, and changes nothing.
-func probe(dir, name string) error {
+// probe says which file openLog and makeDir would lead to, without symlinks, and what they would find. It changes nothing.
+func probe(dir, name string) (file string, err error) {
+	there, below := dir, ""
 	for {
-		info, err := os.Stat(dir)
+		info, err := os.Stat(there)
 		if err == nil && !info.IsDir() {
-			return &fs.PathError{Op: "open", Path: dir, Err: unix.ENOTDIR}
+			return "", &fs.PathError{Op: "open", Path: there, Err: unix.ENOTDIR}
 		}
 		if err == nil {
 			break
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return "", err
 		}
-		dir, name = filepath.Dir(dir), ""
+		there, below = filepath.Dir(there), filepath.Join(filepath.Base(there), below)
 	}
-	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
-		return fmt.Errorf("directory %.200q: %w", dir, err)
+	if err := unix.Access(there, unix.W_OK|unix.X_OK); err != nil {
+		return "", fmt.Errorf("directory %.200q: %w", there, err)
 	}
-	if name == "" {
-		return nil
+	if there, err = filepath.EvalSymlinks(there); err != nil {
+		return "", err
 	}
-	file, err := realPath(dir, name)
-	if err == nil {
+	if file, err = realPath(filepath.Join(there, below), name); err == nil {
 		if err = unix.Access(file, unix.W_OK); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
 	}
-	return err
+	return file, err
+}
+
+// sameFile reports whether two paths lead to one file that exists.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }

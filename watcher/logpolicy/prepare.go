@@ -123,6 +123,25 @@ func (s *Switch) file(path string) *sink {
 	return s.files[path]
 }
 
+// probeAll reports to doc what prepare would, but for LP104: whoever checks a policy is not the process that will write.
+func probeAll(p *policy, doc *strict.Document) {
+	var files []string
+	for _, name := range slices.Sorted(maps.Keys(p.Handlers)) {
+		h := p.Handlers[name]
+		if h.Type != "file" {
+			continue
+		}
+		file, err := probe(h.Path, h.Name)
+		if err == nil && slices.ContainsFunc(files, func(other string) bool { return other == file || sameFile(other, file) }) {
+			err = errSame
+		}
+		if err != nil {
+			refuse(doc, name, err)
+		}
+		files = append(files, file)
+	}
+}
+
 // refuse reports why a handler cannot be had.
 func refuse(doc *strict.Document, handler string, err error) {
 	code := "LP101"

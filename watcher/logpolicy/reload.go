@@ -240,13 +240,7 @@ func (s *Switch) announce(o outcome, generations ...*generation) {
 func (s *Switch) Check(name string, data []byte, env bool) *Rejected {
 	p, doc := s.source(name, data).parse()
 	if env && doc.Err() == nil {
-		for handler, h := range p.Handlers {
-			if h.Type == "file" {
-				if err := probe(h.Path, h.Name); err != nil {
-					refuse(doc, handler, err)
-				}
-			}
-		}
+		probeAll(p, doc)
 	}
 	if doc.Err() == nil && len(doc.Warnings()) == 0 {
 		return nil
