@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime/pprof"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -378,6 +379,56 @@ func TestExactSizes(t *testing.T) {
 	must(t, err)
 	if got, _, err := r.read(proc, proc, 1<<20); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%s: read %d bytes of %d, %v", proc, len(got), len(want), err)
+	}
+}
+
+// TestTornReads: a file that is replaced or written while it is read gives an error. Of one that is written in place within a
+// tick of the kernel's clock, the times say nothing: there the second read of settling helps.
+func TestTornReads(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		put  func(path string, data []byte) error
+	}{
+		{"replaced", func(path string, data []byte) error {
+			return errors.Join(os.WriteFile(path+".tmp", data, 0o644), os.Rename(path+".tmp", path))
+		}},
+		{"written in place", func(path string, data []byte) error { return os.WriteFile(path, data, 0o644) }},
+	}
+	const size = 4 << 20 // long enough to be met at
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "file")
+			must(t, tt.put(path, bytes.Repeat([]byte{'0'}, size)))
+			ctx, cancel := context.WithCancel(t.Context())
+			var group sync.WaitGroup
+			defer group.Wait()
+			defer cancel()
+			group.Go(func() {
+				for i := 1; ctx.Err() == nil; i++ {
+					if err := tt.put(path, bytes.Repeat([]byte{byte('0' + i%10)}, size)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			var r reader
+			torn := 0
+			for end := time.Now().Add(10 * time.Second); torn < 5; {
+				data, _, err := r.read(path, path, size)
+				switch {
+				case errors.Is(err, errTorn):
+					torn++
+				case err != nil:
+					t.Fatal(err)
+				case tt.name == "replaced" && bytes.Count(data, data[:1]) != size:
+					t.Fatal("a mixture was taken for a content")
+				}
+				if time.Now().After(end) {
+					t.Fatalf("%d torn reads", torn)
+				}
+			}
+		})
 	}
 }
 

@@ -4,12 +4,17 @@
 package logpolicy
 
 import (
+	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ZP2, ZP6, ZP7, ZP9: what in zap loses lines, leaks, or ends the process is used nowhere in the daemon.
@@ -85,6 +90,95 @@ func TestALineLargerThanTheFile(t *testing.T) {
 		t.Errorf("%d backups, %d lines, %v", backups, strings.Count(text, "\n"), r.State().Counters)
 	}
 	contains(t, text, "x…[+", " bytes]\n")
+}
+
+// LJ5: what a file may hold is counted here; lumberjack's own limit never cuts in.
+func TestAFileMayBeLarge(t *testing.T) {
+	r := newRig(t).run()
+	r.apply(fileHandler("rotate: {maxSize: 16GiB}"))
+	line := strings.Repeat("x", 60<<10)
+	for range 40 { // past 1 MiB, which is lumberjack's unit
+		r.Logger().Info(line)
+		r.flush()
+	}
+	if text, backups := r.everything(); backups != 0 || strings.Count(text, line) != 40 {
+		t.Errorf("%d backups, %d lines", backups, strings.Count(text, line))
+	}
+}
+
+// LJ11: what takes the place of a log file after it was looked at is not written either.
+func TestWhatReplacesALogFileIsNotOpened(t *testing.T) {
+	dir := t.TempDir()
+	target, link, fifo := filepath.Join(dir, "target"), filepath.Join(dir, "link"), filepath.Join(dir, "fifo")
+	if err := errors.Join(os.WriteFile(target, nil, 0o600), os.Symlink(target, link), unix.Mkfifo(fifo, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{link, fifo} {
+		if f, _, err := openLog(path); !errors.Is(err, errNotRegular) {
+			t.Errorf("%s: %v, %v", path, f, err)
+		}
+	}
+}
+
+// LJ15: a CRITICAL line and the end make the file durable, by our own descriptor: lumberjack has no sync. A pipe in its place
+// cannot be synced, so that each attempt is counted as EINVAL.
+func TestCriticalLinesAndTheEndAreSynced(t *testing.T) {
+	r := newRig(t).run()
+	r.apply(fileHandler(""))
+	r.flush()
+	read, pipe, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = read.Close() }()
+	f := r.theFile()
+	f.mu.Lock()
+	real := f.own
+	f.own = pipe
+	f.tested = time.Now().Add(time.Hour) // it is not looked for
+	f.mu.Unlock()
+	defer func() { _ = real.Close() }()
+	syncs := func(want uint64) {
+		t.Helper()
+		if n := r.counter("write_errors_total", "handler main errno EINVAL"); n != want {
+			t.Errorf("%d syncs, want %d", n, want)
+		}
+	}
+	r.Logger().Error("ordinary")
+	r.flush()
+	syncs(0)
+	LogCritical(r.Logger(), "urgent")
+	r.flush()
+	syncs(1)
+	r.stop()
+	syncs(2)
+	contains(t, r.read("renewd.log"), "ordinary\nurgent\n")
+}
+
+// LJ15: backups are named in UTC wherever the process runs, so that no name comes twice when a summer ends. The zone is that
+// of a child, since it holds for a whole process.
+func TestBackupsAreNamedInUTC(t *testing.T) {
+	const key = "LOGPOLICY_TEST_ZONE"
+	if os.Getenv(key) == "" {
+		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1")
+		cmd.Env = append(os.Environ(), key+"=1", "TZ=Asia/Seoul")
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+			t.Errorf("in the child: %v\n%s", err, out)
+		}
+		return
+	}
+	if _, offset := time.Now().Zone(); offset != 9*3600 {
+		t.Fatalf("the zone of the child is %v", time.Local)
+	}
+	r := newRig(t).run()
+	r.apply(fileHandler("rotate: {maxSize: 64KiB}"))
+	r.Logger().Info(strings.Repeat("x", 64<<10-10))
+	r.Logger().Info("next")
+	r.flush()
+	list, _ := r.theFile().backups.list()
+	if len(list) != 1 || time.Since(list[0].at).Abs() > time.Minute {
+		t.Errorf("%+v", list)
+	}
 }
 
 // FuzzBatches: however lines, rotations and short writes fall, each line is in the file once or counted.
