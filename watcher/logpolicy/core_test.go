@@ -309,6 +309,21 @@ func TestStreamsGetWholeLinesInWritesThatPipesKeepTogether(t *testing.T) {
 	contains(t, strings.Join(writes, ""), "| 0\n", "| 299\n", "xxxx\n")
 }
 
+// What panics between a log call and the queues costs a line, which is counted, and never the caller.
+func TestAPanicInTheLogStaysThere(t *testing.T) {
+	r := newRig(t).run()
+	g := *r.current.Load()
+	broken := *g.outputs["console"]
+	g.outputs = map[string]*output{"console": &broken}
+	made := r.evaluate(&g)
+	broken.format = nil
+	r.current.Store(made)
+	r.Logger().Named("token").Error("into the void")
+	if n := r.counter("panics_total", "area token"); n != 1 {
+		t.Errorf("%d panics were counted", n)
+	}
+}
+
 // The place of a call is found without zap's help, however the logger is used.
 func TestCallersAreThoseWhoLog(t *testing.T) {
 	r := newRig(t).run()

@@ -276,6 +276,25 @@ func TestARenamedFileLosesNothing(t *testing.T) {
 	}
 }
 
+// L4: logrotate's "create" puts a new file in the place of the old one, with a mode of its own.
+func TestAFilePutInItsPlaceIsTheLog(t *testing.T) {
+	r := newRig(t).run()
+	r.apply(fileHandler(""))
+	r.Logger().Info("before")
+	r.flush()
+	if err := errors.Join(os.Rename(r.path("renewd.log"), r.path("renewd.log.1")), os.WriteFile(r.path("renewd.log"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	r.theFile().forget()
+	r.Logger().Info("after")
+	r.flush()
+	if got := r.read("renewd.log"); got != "after\n" || r.counter("lines_dropped_total") != 0 {
+		t.Errorf("%q %v", got, r.State().Counters)
+	}
+	lacks(t, r.read("renewd.log.1"), "after")
+	wantMode(t, r.path("renewd.log"), 0o640)
+}
+
 // LJ3: an external truncate leaves no hole, also after a rotation.
 func TestAnExternalTruncateLeavesNoHole(t *testing.T) {
 	r := newRig(t).run()
