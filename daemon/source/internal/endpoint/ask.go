@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -106,7 +107,7 @@ func (c *call) trace() *httptrace.ClientTrace {
 		TLSHandshakeDone:  func(state tls.ConnectionState, _ error) { c.version.Store(uint32(state.Version)) },
 		GotConn: func(httptrace.GotConnInfo) {
 			c.phase.Store(phaseSent)
-			c.answer = &Answer{Asked: time.Now().Round(0), secrets: c.Secrets}
+			c.answer = &Answer{Asked: time.Now().Round(0), secrets: slices.Clone(c.Secrets)}
 		},
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/renewd/renewd/daemon"
 )
 
-// Quote prepares text of the answer for an error: without what the request sent in secret, without what is not printable
-// ASCII, cut at 200 bytes, quoted.
+// Quote prepares text of the answer for an error: without what the request sent in secret or the answer hands out, without what
+// is not printable ASCII, cut at 200 bytes, quoted.
 func (a *Answer) Quote(text string) string { return strconv.Quote(cut(clean(text, a.secrets))) }
 
 func cut(text string) string {

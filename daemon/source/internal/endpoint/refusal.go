@@ -24,6 +24,10 @@ func (c *call) judge(body []byte) error {
 		object, err = ParseObject(body)
 	}
 	c.answer.Object = object
+	// What an issuer hands out is as secret as what it was sent, also beside an error.
+	for _, name := range []string{"access_token", "refresh_token", "id_token", "token"} {
+		c.answer.secrets = append(c.answer.secrets, daemon.NewSecret(object.Text(name)))
+	}
 	member := c.Code
 	if member == "" {
 		member = "error"
@@ -62,7 +66,7 @@ func (c *call) refusal(code string) error {
 		return c.answered(daemon.ClassConfig, fmt.Sprintf("%d: a redirect%s, which is not followed", a.Status, c.location()),
 			"configure the URL that answers itself")
 	}
-	code = clean(code, c.Secrets)
+	code = clean(code, a.secrets)
 	if len(code) > 64 || strings.ContainsAny(code, ` "\`) {
 		code = ""
 	}
