@@ -26,6 +26,7 @@ type files struct {
 	assertion ticket.Ticket // assertionFile
 	given     ticket.Ticket // grantAssertion.file
 	seed      ticket.Ticket // refreshTokenFile
+	latest    daemon.Secret // the refresh token in force; none if there is no state
 	subject   ticket.Ticket
 	actor     ticket.Ticket
 }
@@ -95,9 +96,13 @@ func (f *files) readSecret(c Config) error {
 	return nil
 }
 
-// secrets returns what must not be quoted from an answer, of this request or of an earlier one.
-func (f *files) secrets() []daemon.Secret {
-	return []daemon.Secret{f.secret, f.assertion.Text, f.given.Text, f.seed.Text, f.subject.Text, f.actor.Text}
+// secrets returns what must not be quoted from an answer, of this request or of an earlier one to a client with this id.
+func (f *files) secrets(id string) []daemon.Secret {
+	list := []daemon.Secret{f.secret, f.assertion.Text, f.given.Text, f.seed.Text, f.latest, f.subject.Text, f.actor.Text}
+	if secret := f.secret.Reveal(); secret != "" {
+		list = append(list, daemon.NewSecret(basic(id, secret)), daemon.NewSecret(basic(url.QueryEscape(id), url.QueryEscape(secret))))
+	}
+	return list
 }
 
 // awkward reports whether form-encoding changes id or secret.
@@ -139,15 +144,17 @@ func (a *attempt) authenticate(m *message) error {
 	default: // authTLS, authNone: the certificate, if any, was shown in the handshake
 		m.set("client_id", id)
 	}
-	m.secrets = append(m.secrets, a.files.secrets()...)
+	m.secrets = append(m.secrets, a.files.secrets(id)...)
 	return nil
 }
 
-// basic sets the header as it is said in RFC 7617 §2.
+// basic returns id and secret as they stand in the header (RFC 7617 §2).
+func basic(id, secret string) string {
+	return base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))
+}
+
 func (m *message) basic(id, secret string) {
-	text := base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))
-	m.header = http.Header{"Authorization": {"Basic " + text}}
-	m.secrets = append(m.secrets, daemon.NewSecret(text))
+	m.header = http.Header{"Authorization": {"Basic " + basic(id, secret)}}
 }
 
 func (m *message) assertion(typ, text string) {

@@ -50,7 +50,7 @@ func (a *attempt) find(ctx context.Context) (target, error) {
 }
 
 func (a *attempt) metadata(ctx context.Context, url string) (*endpoint.Answer, error) {
-	answer, err := a.servers.Ask(ctx, endpoint.Request{What: "metadata", URL: url, Secrets: a.files.secrets()})
+	answer, err := a.servers.Ask(ctx, endpoint.Request{What: "metadata", URL: url, Secrets: a.files.secrets(a.config.ClientID)})
 	f, ok := errors.AsType[*daemon.Failure](err)
 	if ok && f.Status == http.StatusNotFound {
 		f.Hint = "correct issuer, or write tokenURL"

@@ -86,6 +86,8 @@ func TestHostileMetadata(t *testing.T) {
 		"another issuer":          {document("https://evil.test", i.URL+"/t", ""), daemon.ClassConfig, `"https://evil.test"`},
 		"a slash too many":        {document(i.URL+"/", i.URL+"/t", ""), daemon.ClassConfig, `write issuer: "` + i.URL + `/"`},
 		"the secret as issuer":    {ok(fmt.Sprintf(`{"issuer":%s}`, asJSON(canary))), daemon.ClassConfig, "[redacted]"},
+		"the header as issuer":    {ok(fmt.Sprintf(`{"issuer":"Basic %s"}`, secrets()[3])), daemon.ClassConfig, `"Basic [redacted]"`},
+		"the header as a type":    {ok("x", "Content-Type: "+secrets()[3]), daemon.ClassMalformed, "[redacted]"},
 		"no issuer":               {ok(`{}`), daemon.ClassMalformed, "no issuer"},
 		"http token endpoint":     {document(i.URL, "http://idp.test/t", ""), daemon.ClassConfig, "is not https"},
 		"foreign token endpoint":  {document(i.URL, evil.URL+"/t", ""), daemon.ClassConfig, "another host"},

@@ -59,6 +59,7 @@ func (a *attempt) refresh(ctx context.Context) (daemon.Token, error) {
 	if err := a.mayLeave(current, time.Now()); err != nil {
 		return daemon.Token{}, err
 	}
+	a.files.latest = current.token
 	if a.target, err = a.find(ctx); err != nil {
 		return daemon.Token{}, err
 	}

@@ -359,3 +359,18 @@ func TestTwoReplicasDoNotSpendOneTokenTwice(t *testing.T) {
 		t.Errorf("only %d were sent", len(spent))
 	}
 }
+
+// Who has handed out a refresh token knows it, and could have it logged by writing it where errors quote from.
+func TestMetadataCannotShowTheRefreshToken(t *testing.T) {
+	const second = "RT2-that-must-not-be-printed"
+	r := newRefreshing(t)
+	r.Answer(rotate(second))
+	r.wants(t, "RT1", "")
+	r.config.TokenURL, r.config.Issuer = "", r.URL
+	r.source = source(t, r.config)
+	r.Answer(ok(`{"issuer":"` + second + `"}`))
+	_, _, err := r.attempt(t)
+	if said := fmt.Sprint(err, daemon.HintOf(err)); !strings.Contains(said, `the issuer "[redacted]"`) || strings.Contains(said, second) {
+		t.Error(said)
+	}
+}
