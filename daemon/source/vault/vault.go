@@ -86,7 +86,7 @@ func (s *Source) attempt(ctx context.Context) (daemon.Token, error) {
 	if err != nil || s.config.OIDCRole == "" {
 		return login, err
 	}
-	return s.signed(ctx, servers, login.Value)
+	return s.signed(ctx, servers, login.Value, jwt.Text)
 }
 
 // open reads every file.
@@ -136,13 +136,13 @@ func (s *Source) ofLogin(answer *endpoint.Answer) (daemon.Token, error) {
 }
 
 // signed asks for a JWT of the OIDC role, in the name of who has logged in.
-func (s *Source) signed(ctx context.Context, servers *endpoint.Attempt, login daemon.Secret) (daemon.Token, error) {
+func (s *Source) signed(ctx context.Context, servers *endpoint.Attempt, login, jwt daemon.Secret) (daemon.Token, error) {
 	if strings.ContainsFunc(login.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return daemon.Token{}, s.failure(daemon.ClassMalformed, errors.New("login: the token holds a character that no header may hold"))
 	}
 	answer, err := servers.Ask(ctx, endpoint.Request{
 		What: "OIDC token", URL: s.config.url("identity/oidc/token/" + s.config.OIDCRole),
-		Header: s.header(login.Reveal()), Code: "errors", Secrets: []daemon.Secret{login},
+		Header: s.header(login.Reveal()), Code: "errors", Secrets: []daemon.Secret{login, jwt}, // the server has seen both
 	})
 	if err != nil {
 		return daemon.Token{}, s.explain(err, map[int]string{

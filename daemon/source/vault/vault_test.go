@@ -237,6 +237,18 @@ func TestEchoOfTheJWT(t *testing.T) {
 	}
 }
 
+// The second request does not carry the JWT, and its answer may: the server has seen it.
+func TestEchoBesideTheOIDCToken(t *testing.T) {
+	i := hostile.New(t, nil)
+	i.Answer(by(hostile.JSON(200, token()), hostile.JSON(200, "x", "Content-Type: "+jwt())))
+	c := config(t, i)
+	c.OIDCRole = "orders"
+	_, err := source(t, c).Token(t.Context())
+	if f := failure(t, err); f.Class != daemon.ClassMalformed || !strings.Contains(err.Error(), "[redacted]") || strings.Contains(err.Error(), jwt()[:40]) {
+		t.Error(err)
+	}
+}
+
 func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 	type c = vault.Config
 	for name, r := range map[string]struct {
