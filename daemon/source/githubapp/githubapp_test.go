@@ -238,10 +238,10 @@ func TestRemedies(t *testing.T) {
 		"suspended":       {said(403), daemon.ClassRefused, "see whether installation 12345678 is suspended"},
 		"not installed":   {said(404), daemon.ClassRefused, "ends with /api/v3"},
 		"too much":        {said(422), daemon.ClassRefused, "installation 12345678 does not have all"},
-		"another refusal": {said(451), daemon.ClassRefused, ""},
+		"another refusal": {said(451), daemon.ClassRefused, "what lies between"},
 		"broken":          {said(500), daemon.ClassUnavailable, ""},
 		"a unicorn":       {hostile.JSON(502, "<html>"), daemon.ClassUnavailable, ""},
-		"an error":        {hostile.JSON(201, `{"error":"x","token":"y"}`), daemon.ClassRefused, ""},
+		"an error":        {hostile.JSON(201, `{"error":"x","token":"y"}`), daemon.ClassRefused, "what lies between"},
 	} {
 		i.Answer(c.answer)
 		_, err := source(t, config(t, i)).Token(t.Context())

@@ -61,5 +61,5 @@ func (s *Source) remedy(status int, answer *endpoint.Answer) string {
 	case http.StatusUnprocessableEntity:
 		return fmt.Sprintf("installation %s does not have all of repositories and permissions that are asked for", s.installation)
 	}
-	return ""
+	return "see whether apiURL is that of GitHub's API, and what lies between"
 }

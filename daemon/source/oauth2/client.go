@@ -90,7 +90,8 @@ func (f *files) readSecret(c Config) error {
 		data = bytes.TrimSuffix(line, []byte("\r"))
 	}
 	if len(data) == 0 {
-		return &daemon.Failure{Class: daemon.ClassConfig, Err: fmt.Errorf("client secret file %q: %w", c.ClientSecretFile, input.ErrEmpty)}
+		return &daemon.Failure{Class: daemon.ClassConfig, Hint: "put the secret there",
+			Err: fmt.Errorf("client secret file %q: %w", c.ClientSecretFile, input.ErrEmpty)}
 	}
 	f.secret = daemon.NewSecret(string(data))
 	return nil

@@ -223,6 +223,7 @@ func rows() map[string]hostileCase {
 		"37 NUL in a header":        {answer: hostile.Raw("HTTP/1.1 200 OK\r\nA\x00B: " + leaked + "\r\n\r\n"), class: u, says: "not HTTP"},
 		"37 12 MB of headers":       {answer: hostile.Raw("HTTP/1.1 200 OK\r\n", strings.Repeat("X-Fill: "+strings.Repeat("f", 1000)+"\r\n", 12000)), class: u, says: "65536 bytes of headers"},
 		"37 fifty 103s":             {answer: hostile.Raw(strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 50), "HTTP/1.1 200 OK\r\n\r\n"+expiring("60")), life: time.Minute},
+		"404":                       {answer: hostile.JSON(404, "<html>"), class: r, says: "correct tokenURL"},
 		"38 401":                    {answer: hostile.JSON(401, ""), class: r, says: "compare clientID"},
 		"39 429 with seconds":       {answer: hostile.JSON(429, "", "Retry-After: 120"), class: th},
 		"39 429 without":            {answer: hostile.JSON(429, ""), class: th},
@@ -307,6 +308,9 @@ func testHostile(t *testing.T, i *hostile.Issuer, c hostileCase) {
 	}
 	if err == nil || daemon.ClassOf(err) != c.class {
 		t.Errorf("%q, want %q: %v", daemon.ClassOf(err), c.class, err)
+	}
+	if (c.class == daemon.ClassConfig || c.class == daemon.ClassRefused) && daemon.HintOf(err) == "" {
+		t.Errorf("no remedy: %v", err)
 	}
 	if after := stat(t, b.path); after.text != good || !after.mtime.Equal(before.mtime) {
 		t.Errorf("the old file was touched: %+v, was %+v", after, before)

@@ -43,12 +43,16 @@ func (a *attempt) remedy(f *daemon.Failure) string {
 	case f.Code == "invalid_request" && a.method() == authBasicRaw && a.files.awkward(c.ClientID):
 		return "clientID or secret hold characters that basic encodes and basic_raw does not: try basic"
 	}
-	return map[string]string{
+	known := map[string]string{
 		"unauthorized_client":    "allow this client the grant " + c.Grant + " at the issuer",
 		"unsupported_grant_type": "the issuer does not know the grant " + c.Grant,
 		"invalid_scope":          "compare scopes with what the issuer allows this client",
 		"invalid_target":         "compare resource and audience with what the issuer knows; some take only one",
 	}[f.Code]
+	if f.Code == "" && (f.Status == http.StatusNotFound || f.Status == http.StatusMethodNotAllowed) {
+		return "see whether this URL is the issuer's token endpoint: correct tokenURL, or write issuer, whose metadata names it"
+	}
+	return cmp.Or(known, "compare grant, clientAuth and what is sent besides with what the issuer's documents ask of this client")
 }
 
 // clientRemedy lists what issuers answer alike.

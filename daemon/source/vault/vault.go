@@ -209,6 +209,9 @@ func (s *Source) explain(err error, remedies map[int]string) error {
 	case http.StatusServiceUnavailable:
 		f.Hint = "the server is sealed, or has no active node: unseal it"
 	}
+	if f.Hint == "" && f.Class == daemon.ClassRefused {
+		f.Hint = "see whether address is that of OpenBao or Vault, and what lies between"
+	}
 	return err
 }
 

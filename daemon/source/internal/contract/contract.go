@@ -217,6 +217,9 @@ func (r *report) failure(err error, class daemon.Class) {
 	if f.Class != class {
 		r.add("class %q, want %q: %v", f.Class, class, err)
 	}
+	if (class == daemon.ClassConfig || class == daemon.ClassRefused) && f.Hint == "" {
+		r.add("no remedy: %v", err) // hurrying cannot help, so somebody has to do something
+	}
 	r.line("the error", err.Error())
 	r.line("the hint", f.Hint)
 	for e := error(f); e != nil; e = errors.Unwrap(e) {

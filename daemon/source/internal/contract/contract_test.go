@@ -52,7 +52,7 @@ func honest(change func(*daemon.Token)) source {
 }
 
 func failure(class daemon.Class, text string) error {
-	return fmt.Errorf("get token: %w", &daemon.Failure{Class: class, Err: errors.New(text)})
+	return fmt.Errorf("get token: %w", &daemon.Failure{Class: class, Err: errors.New(text), Hint: "mend it"})
 }
 
 func failing(class daemon.Class, err error) map[string]Failing {
@@ -126,6 +126,7 @@ func TestBreachesAreFound(t *testing.T) {
 		"broken: the error has a control character":            {Source: honest(unchanged), Failing: failing(daemon.ClassConfig, failure(daemon.ClassConfig, "a\tb"))},
 		"broken: the hint shows Secrets[0]": {Source: honest(unchanged), Failing: failing(daemon.ClassConfig,
 			&daemon.Failure{Class: daemon.ClassConfig, Err: errors.New("x"), Hint: canary})},
+		"broken: no remedy: x": {Source: honest(unchanged), Failing: failing(daemon.ClassRefused, &daemon.Failure{Class: daemon.ClassRefused, Err: errors.New("x")})},
 		"broken: a token beside an error": {Source: honest(unchanged), Failing: map[string]Failing{"broken": {Class: daemon.ClassConfig,
 			Source: source(func(context.Context) (daemon.Token, error) { return good(), failure(daemon.ClassConfig, "x") })}}},
 		"inputs: not implemented":                        {Source: honest(unchanged), Inputs: []string{"/key"}},

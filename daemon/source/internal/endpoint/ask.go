@@ -132,7 +132,7 @@ func (c *call) build(ctx context.Context) (*http.Request, error) {
 	for name, values := range c.Header {
 		for _, value := range values {
 			if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
-				return nil, c.fail(daemon.ClassConfig, fmt.Sprintf("what is to be sent as %s has a character that no header may hold", name), "")
+				return nil, c.fail(daemon.ClassConfig, fmt.Sprintf("what is to be sent as %s has a character that no header may hold", name), "look at the file that it comes from")
 			}
 		}
 		request.Header[http.CanonicalHeaderKey(name)] = values

@@ -108,7 +108,7 @@ func credential(h http.Header) string {
 
 // Test has s ask i, which answers as each of Cases. Each attempt must be one request, end in its time, and fail with the
 // class of the case and an error on one line that repeats neither the answer, nor what the request proved itself with, nor
-// secrets.
+// secrets. What waiting does not mend comes with a remedy.
 func Test(t *testing.T, i *Issuer, s daemon.Source, secrets ...string) {
 	for name, c := range Cases() {
 		t.Run(name, func(t *testing.T) { c.test(t, i, s, append(secrets, Leaked)) })
@@ -139,6 +139,9 @@ func (c Case) test(t *testing.T, i *Issuer, s daemon.Source, secrets []string) {
 	}
 	if f.Class != c.Class || f.Endpoint != i.URL {
 		t.Errorf("%q of %q, want %q: %v", f.Class, f.Endpoint, c.Class, err)
+	}
+	if (c.Class == daemon.ClassConfig || c.Class == daemon.ClassRefused) && f.Hint == "" {
+		t.Errorf("no remedy: %v", err)
 	}
 	said := fmt.Sprintf("%v %s %+v %#v", err, f.Hint, err, f)
 	for _, secret := range secrets {

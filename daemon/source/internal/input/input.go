@@ -43,25 +43,25 @@ func Read(what, path string) ([]byte, error) {
 
 	before, err := f.Stat()
 	if err != nil {
-		return fail(daemon.ClassConfig, cause(err), "")
+		return fail(daemon.ClassConfig, cause(err), other)
 	}
 	if !before.Mode().IsRegular() {
 		return fail(daemon.ClassConfig, errors.New("is not a regular file"), "give the path of the file itself")
 	}
 	data, err := io.ReadAll(io.LimitReader(f, Limit+1))
 	if err != nil {
-		return fail(daemon.ClassConfig, cause(err), "")
+		return fail(daemon.ClassConfig, cause(err), other)
 	}
 	after, err := f.Stat()
 	switch {
 	case err != nil:
-		return fail(daemon.ClassConfig, cause(err), "")
+		return fail(daemon.ClassConfig, cause(err), other)
 	case torn(before, after):
 		return fail(daemon.ClassUnavailable, errors.New("is being written"), "replace such a file by renaming a finished one over it")
 	case len(data) == 0:
-		return fail(daemon.ClassConfig, ErrEmpty, "")
+		return fail(daemon.ClassConfig, ErrEmpty, "look at whoever writes the file")
 	case len(data) > Limit:
-		return fail(daemon.ClassConfig, fmt.Errorf("is larger than %d bytes", Limit), "")
+		return fail(daemon.ClassConfig, fmt.Errorf("is larger than %d bytes", Limit), other)
 	}
 	return data, nil
 }
@@ -85,5 +85,7 @@ func remedy(err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Sprintf("let uid %d read it; in a pod set securityContext.fsGroup or the volume's defaultMode", os.Geteuid())
 	}
-	return ""
+	return other
 }
+
+const other = "see what the path names"
