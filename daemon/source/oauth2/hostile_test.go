@@ -163,7 +163,7 @@ func rows() map[string]hostileCase {
 		"9 exp twice":               {answer: ok(signed(`{"exp":%d,"exp":1}`, in(10*time.Minute))), class: m, says: `"exp" appears twice`},
 		"9 exp absent":              {answer: ok(signed(`{"a":1}`)), life: time.Hour},
 		"10 nbf near":               {answer: near, life: time.Hour, says: "nbf lies ahead"},
-		"10 nbf far":                {answer: ok(signed(`{"nbf":%d}`, in(10*time.Minute))), class: m, says: "not valid before"},
+		"10 nbf far":                {answer: ok(signed(`{"nbf":%d}`, in(24*time.Hour))), class: m, says: "not valid before"},
 		"10 nbf far, clocks":        {answer: ok(signed(`{"nbf":%d}`, in(10*time.Minute)), date(10*time.Minute)), class: m, says: ", the issuer's "},
 		"12 our clock is behind":    {answer: ok(signed(`{"exp":%d}`, in(24*time.Hour+10*time.Minute)), date(24*time.Hour)), life: 10 * time.Minute, says: "clock and ours differ"},
 		"12 our clock is ahead":     {answer: ok(signed(`{"exp":%d}`, in(20*time.Minute)), date(-10*time.Minute)), life: 20 * time.Minute, says: "clock and ours differ"},

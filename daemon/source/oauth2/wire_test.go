@@ -85,11 +85,12 @@ func TestClientAuthentication(t *testing.T) {
 		basic  string
 		form   url.Values
 	}{
-		"auto":      {func(*oauth2.Config) {}, encoded, form},
-		"basic":     {func(c *oauth2.Config) { c.ClientAuth = "basic" }, encoded, form},
-		"basic_raw": {func(c *oauth2.Config) { c.ClientAuth = "basic_raw" }, raw, form},
-		"post":      {func(c *oauth2.Config) { c.ClientAuth = "post" }, "", with(url.Values{"client_id": {clientID}, "client_secret": {canary}})},
-		"none":      {func(c *oauth2.Config) { c.ClientSecretFile, c.ClientAuth = "", "none" }, "", with(url.Values{"client_id": {clientID}})},
+		"auto":                       {func(*oauth2.Config) {}, encoded, form},
+		"basic":                      {func(c *oauth2.Config) { c.ClientAuth = "basic" }, encoded, form},
+		"basic, line end of Windows": {func(c *oauth2.Config) { c.ClientSecretFile = hostile.Write(t, "s", canary+"\r\n") }, encoded, form},
+		"basic_raw":                  {func(c *oauth2.Config) { c.ClientAuth = "basic_raw" }, raw, form},
+		"post":                       {func(c *oauth2.Config) { c.ClientAuth = "post" }, "", with(url.Values{"client_id": {clientID}, "client_secret": {canary}})},
+		"none":                       {func(c *oauth2.Config) { c.ClientSecretFile, c.ClientAuth = "", "none" }, "", with(url.Values{"client_id": {clientID}})},
 		"assertion_file": {file, "", with(url.Values{"client_id": asserted["client_id"], "client_assertion": asserted["client_assertion"],
 			"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}})},
 		"assertion_file of SPIFFE, without an id": {func(c *oauth2.Config) { file(c); c.AssertionType, c.ClientID = spiffe, "" }, "",

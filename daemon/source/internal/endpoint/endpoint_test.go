@@ -476,7 +476,7 @@ func TestProxies(t *testing.T) {
 	_, f := asks(t, by(bad.URL, false), endpoint.Request{URL: "https://idp.test/t"})
 	want(t, "502", f, daemon.ClassUnavailable, "by way of proxy "+strings.TrimPrefix(bad.URL, "http://")+": the proxy answered 502")
 	_, f = asks(t, by(needs.URL, false), endpoint.Request{URL: "https://idp.test/t"})
-	want(t, "407", f, daemon.ClassUnavailable, "NO_PROXY")
+	want(t, "407", f, daemon.ClassUnavailable, "with credentials in HTTPS_PROXY")
 	_, f = asks(t, by(needs.URL, true), endpoint.Request{URL: "http://idp.test/t"})
 	want(t, "407 without CONNECT", f, daemon.ClassUnavailable, "NO_PROXY")
 	_, f = asks(t, by("http://127.0.0.1:1", false), endpoint.Request{URL: "https://idp.test/t"})
