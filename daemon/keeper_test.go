@@ -296,6 +296,38 @@ func TestRetryAfterBindsAllKeepersOfTheEndpoint(t *testing.T) {
 	})
 }
 
+// A Keeper that never asked obeys what another one of its endpoint was told.
+func TestRetryAfterIsNotTriedByAnotherKeeper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		until := time.Now().Add(10 * time.Minute).Round(0)
+		first := &remote{issuer{life: time.Hour, fail: func(int) error {
+			if time.Now().Before(until) {
+				return &daemon.Failure{Class: daemon.ClassThrottled, Endpoint: "https://idp", RetryAt: until, Err: errors.New("429")}
+			}
+			return nil
+		}}}
+		second, elsewhere := &remote{issuer{life: time.Hour}}, &issuer{life: time.Hour}
+		a, b, c := newBench(t, first), newBench(t, second), newBench(t, elsewhere)
+		b.Name, c.Name = "billing", "other"
+		d := &daemon.Daemon{}
+		defer run(t, d, a.Keeper)()
+		synctest.Wait()
+		d.Set([]*daemon.Keeper{a.Keeper, b.Keeper, c.Keeper})
+		for range 9*60 + 50 {
+			time.Sleep(time.Second)
+			d.Refresh("billing")
+		}
+		synctest.Wait()
+		if first.count() != 1 || second.count() != 0 || elsewhere.count() != 1 {
+			t.Errorf("asked %d, %d and, of another issuer, %d times", first.count(), second.count(), elsewhere.count())
+		}
+		time.Sleep(30 * time.Second)
+		if a.content(t) == "" || b.content(t) == "" {
+			t.Error("no token after the issuer's time had come")
+		}
+	})
+}
+
 type remote struct{ issuer }
 
 func (*remote) Endpoint() string { return "https://idp" }
