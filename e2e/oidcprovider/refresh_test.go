@@ -5,7 +5,10 @@ package oidcprovider
 
 import (
 	"encoding/json"
+	"net/url"
 	"os"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -73,4 +76,41 @@ func TestRefreshToken(t *testing.T) {
 	// The whole family is dead now, as RFC 9700 §4.14 wants.
 	r.Write("seed", third)
 	ask(77, 1)
+}
+
+// TestRefreshTokenIsSafeFirst looks at the system calls: what a power failure could take away is on the disk before the refresh
+// token leaves, and the next one before its access token is used.
+func TestRefreshTokenIsSafeFirst(t *testing.T) {
+	t.Parallel()
+	p := provider(t)
+	r := try(t, p, refresher+`, tokenURL: "ISSUER/token"`, "")
+	r.Write("seed", p.RefreshToken)
+	cmd := exec.Command("strace", "-f", "-y", "-qq", "-e", "trace=fsync,rename,renameat,renameat2,connect", "-o", r.Path("calls"),
+		renewd, "once", "--config", r.Path("config.yaml"))
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	calls, err := os.ReadFile(r.Path("calls"))
+	r.Must(err)
+	server, err := url.Parse(p.Issuer)
+	r.Must(err)
+	kinds := []struct{ name, pattern string }{
+		{"write state", `fsync\(\d+<` + r.Path(".state.new") + `>`},
+		{"rename state", `rename.*"` + r.Path("state") + `"`},
+		{"write folder", `fsync\(\d+<` + r.Dir + `>`},
+		{"ask", `connect\(.*htons\(` + server.Port() + `\)`},
+		{"publish", `rename.*"token"`},
+	}
+	var order []string
+	for line := range strings.Lines(string(calls)) {
+		for _, k := range kinds {
+			if regexp.MustCompile(k.pattern).MatchString(line) {
+				order = append(order, k.name)
+			}
+		}
+	}
+	const want = "write state, rename state, write folder, ask, write state, rename state, write folder, publish"
+	if got := strings.Join(order, ", "); got != want {
+		t.Errorf("got %s\nwant %s\n%s", got, want, calls)
+	}
 }
