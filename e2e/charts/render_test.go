@@ -161,6 +161,18 @@ func TestRefusals(t *testing.T) {
 		{chart.Request{Set: []string{"token.expirationSeconds=60"}}, "at '/token/expirationSeconds': minimum: got 60, want 600"},
 		{chart.Request{Set: []string{"image.digest=sha256:12"}}, "at '/image/digest'"},
 		{chart.Request{Set: []string{"sidecar.runAsUser=0"}}, "at '/sidecar/runAsUser'"},
+		{chart.Request{Set: []string{"sidecar.resources.limits.memory=32MB"}}, "at '/sidecar/resources/limits/memory'"},
+		{chart.Request{Set: []string{"sidecar.resources.requests.cpu="}}, "at '/sidecar/resources/requests/cpu'"},
+		{chart.Request{Set: []string{"sidecar.extraEnv[0].name=A=B"}}, "at '/sidecar/extraEnv/0/name'"},
+		{
+			chart.Request{Set: []string{"sidecar.extraEnv[0].name=A", "sidecar.extraEnv[0].valueFrom.secretKeyRefs.name=s"}},
+			"at '/sidecar/extraEnv/0/valueFrom': additional properties 'secretKeyRefs' not allowed",
+		},
+		{chart.Request{Set: []string{"sidecar.extraEnv[0].name=A", "sidecar.extraEnv[0].valueFrom=null"}}, "at '/sidecar/extraEnv/0/valueFrom'"},
+		{
+			chart.Request{Set: []string{"sidecar.extraEnv[0].name=A", "sidecar.extraEnv[0].value=b", "sidecar.extraEnv[0].valueFrom.fieldRef.fieldPath=spec.nodeName"}},
+			"at '/sidecar/extraEnv/0'",
+		},
 		{chart.Request{Set: []string{"injection.allowAnnotations={image}"}}, "at '/injection/allowAnnotations/0'"},
 		{chart.Request{Set: []string{"injection=null"}}, "missing property 'injection'"},
 		{chart.Request{Set: []string{"sidecar.metrics=null"}}, "at '/sidecar': missing property 'metrics'"},

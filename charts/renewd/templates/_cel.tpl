@@ -23,8 +23,16 @@ With lines the fields of the value itself have a line each.
   {{- $fields := list -}}
   {{- $quantities := has (splitList "." $type | last) (list "requests" "limits") -}}
   {{- range $key := keys .value | sortAlpha -}}
+    {{- if kindIs "invalid" (get $.value $key) -}}
+      {{- continue -}}
+    {{- end -}}
     {{- $name := ternary (toJson $key) $key $quantities -}}
-    {{- $below := dict "value" (get $.value $key) "type" (printf "%s.%s" $type $key) -}}
+    {{- $value := get $.value $key -}}
+    {{- if and $quantities (not (kindIs "string" $value)) -}}
+      {{- /* A map of CEL has values of one type, and quantities are written 1 as well as 5m. */ -}}
+      {{- $value = toJson $value -}}
+    {{- end -}}
+    {{- $below := dict "value" $value "type" (printf "%s.%s" $type $key) -}}
     {{- $fields = append $fields (printf "%s: %s" $name (include "renewd.cel" $below)) -}}
   {{- end -}}
   {{- if .lines -}}

@@ -219,6 +219,11 @@ func TestSidecarValues(t *testing.T) {
 	if sidecar.Image != "mirror.example.com/renewd/renewd:1.2.3" || sidecar.ImagePullPolicy != corev1.PullAlways {
 		t.Errorf("image %s, %s", sidecar.Image, sidecar.ImagePullPolicy)
 	}
+	// Helm leaves a null where the chart has no default.
+	_, sidecar = create(t, installed(t, "sidecar.resources.limits.cpu=null", "sidecar.resources.requests.cpu=null"), pod(nil, nil))
+	if r := sidecar.Resources; len(r.Limits) != 1 || len(r.Requests) != 1 {
+		t.Errorf("resources %+v", r)
+	}
 	_, sidecar = create(t, installed(t, "sidecar.resources=null"), pod(nil, nil))
 	if r := sidecar.Resources; r.Limits != nil || r.Requests != nil {
 		t.Errorf("resources %+v", r)

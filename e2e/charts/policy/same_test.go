@@ -29,6 +29,7 @@ func TestPolicyAndLibraryMakeTheSame(t *testing.T) {
 		"image":    {"image.registry=r.example.com", "image.tag=v9", "image.pullPolicy=Never"},
 		"sidecar": {"sidecar.resources.requests.cpu=1m", "sidecar.resources.requests.memory=8Mi", "sidecar.resources.limits.memory=64Mi", "sidecar.runAsUser=1000", "sidecar.startupTimeoutSeconds=5", "sidecar.extraArgs={a,b}",
 			"sidecar.extraEnv[0].name=A", "sidecar.extraEnv[0].value=b", "sidecar.metrics.enabled=true", "sidecar.metrics.port=1234"},
+		"numbers":           {"sidecar.resources.requests.cpu=1", "sidecar.resources.requests.memory=16Mi", "sidecar.resources.limits.memory=33554432", "sidecar.resources.limits.cpu=1.5"},
 		"own configuration": {"own"},
 	} {
 		t.Run(name, func(t *testing.T) {
