@@ -21,7 +21,7 @@ import (
 )
 
 // TestProgramUnderstandsTheSidecar runs renewd with the variables and arguments that pods get, for each way to configure it and with
-// every annotation and none: it publishes the token, and the startup probe sees that.
+// every annotation and none: it publishes the token, and the startup probe sees that, and nothing before.
 func TestProgramUnderstandsTheSidecar(t *testing.T) {
 	binary := build(t)
 	const profile = `version: 1
@@ -75,8 +75,8 @@ tokens:
 			env["RENEWD_OUT"] = strings.Replace(env["RENEWD_OUT"], "/t/", dir+"/", 1)
 			env["RENEWD_SOURCE_FILE"] = filepath.Join(dir, "projected")
 			env["RENEWD_SOCKET"] = filepath.Join(dir, "socket")
-			token := jwt(t, env["RENEWD_SOURCE_FILE"])
-			run(t, binary, sidecar, env)
+			var token string
+			run(t, binary, sidecar, env, func() { token = jwt(t, env["RENEWD_SOURCE_FILE"]) })
 			if got := contents(t, dir, "token"); got != token {
 				t.Errorf("the file holds %q", got)
 			}
@@ -94,8 +94,9 @@ tokens:
 	}
 }
 
-// run starts the sidecar as the kubelet does, waits for its startup probe, and stops it.
-func run(t *testing.T, binary string, sidecar *corev1.Container, env map[string]string) {
+// run starts the sidecar as the kubelet does, sees that its startup probe holds the pod back while there is no token, projects
+// one, waits for the probe, and stops the sidecar.
+func run(t *testing.T, binary string, sidecar *corev1.Container, env map[string]string, project func()) {
 	t.Helper()
 	command := func(args ...string) *exec.Cmd {
 		c := exec.Command(binary, args...)
@@ -112,19 +113,28 @@ func run(t *testing.T, binary string, sidecar *corev1.Container, env map[string]
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- daemon.Wait() }()
-	probe := sidecar.StartupProbe.Exec.Command
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		out, err := command(probe[1:]...).CombinedOutput()
-		if err == nil {
-			break
+	succeeds := func(args ...string) {
+		t.Helper()
+		deadline := time.Now().Add(20 * time.Second)
+		for {
+			out, err := command(args...).CombinedOutput()
+			if err == nil {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("%q: %v\n%s", args, err, out)
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
 		}
-		if time.Now().After(deadline) {
-			t.Errorf("%v: %v\n%s", probe, err, out)
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
 	}
+	probe := sidecar.StartupProbe.Exec.Command[1:]
+	succeeds("healthcheck", "--live")
+	if out, err := command(probe...).CombinedOutput(); err == nil {
+		t.Errorf("%q succeeds before there is a token:\n%s", probe, out)
+	}
+	project()
+	succeeds(probe...)
 	_ = daemon.Process.Signal(os.Interrupt) // it may have ended
 	if err := <-ended; err != nil {
 		t.Errorf("renewd %v: %v\n%s", sidecar.Args, err, log.String())
