@@ -5,14 +5,12 @@
 package release
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -70,9 +68,12 @@ func TestRelease(t *testing.T) {
 	for _, arch := range []string{"amd64", "arm64"} {
 		wantParts(t, filepath.Join(dist, "renewd-linux-"+arch), "v"+version)
 	}
-	wantPushed(t, version, dist, wantInstall(t, dist))
+	address := serveRegistry(t)
+	wantPushed(t, address, dist, wantInstall(t, dist))
 	for _, name := range []string{"renewd", "renewd-lib"} {
-		sameChart(t, filepath.Join(dist, name+"-"+version+".tgz"), path(t, "charts", name))
+		archive := filepath.Join(dist, name+"-"+version+".tgz")
+		sameChart(t, archive, path(t, "charts", name))
+		sameChart(t, published(t, address, archive), archive)
 	}
 }
 
@@ -153,61 +154,6 @@ func wantInstall(t *testing.T, dist string) (digest string) {
 		t.Errorf("install.yaml has %q, want %q", kinds, want)
 	}
 	return layout.Manifests[0].Digest
-}
-
-// crane is the program by which a release's image is pushed.
-const crane = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
-
-// wantPushed pushes the image with the command that .ci/release shows, to a registry here. The tag must then be the image that
-// install.yaml names: an index around it is one that some engines do not read.
-func wantPushed(t *testing.T, version, dist, digest string) {
-	t.Helper()
-	t.Setenv("GOBIN", t.TempDir())
-	t.Setenv("PATH", os.Getenv("GOBIN")+":"+os.Getenv("PATH"))
-	say(t, ".", "go", "install", crane)
-	registry := serveRegistry(t)
-	script, err := os.ReadFile(path(t, ".ci", "release"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	shown := regexp.MustCompile(`(?m)^#   (crane push .*)$`).FindSubmatch(script)
-	if shown == nil {
-		t.Fatal(".ci/release does not show how the image is pushed")
-	}
-	command := strings.NewReplacer("ghcr.io", registry, "1.2.3", version).Replace(string(shown[1]))
-	say(t, filepath.Dir(dist), "bash", "-euc", command)
-	if got := strings.TrimSpace(say(t, ".", "crane", "digest", registry+"/renewd/renewd:"+version)); got != digest {
-		t.Errorf("%s: the tag has the digest %s, install.yaml %s", command, got, digest)
-	}
-}
-
-// serveRegistry starts a registry that ends with the test, and returns its address.
-func serveRegistry(t *testing.T) string {
-	t.Helper()
-	cmd := exec.Command("crane", "registry", "serve", "--address", "127.0.0.1:0")
-	said, err := cmd.StderrPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it serves until then
-		_ = cmd.Wait()
-	})
-	lines := bufio.NewScanner(said)
-	for lines.Scan() {
-		if _, port, found := strings.Cut(lines.Text(), "serving on port "); found {
-			go func() { // it tells of each request
-				for lines.Scan() {
-				}
-			}()
-			return "127.0.0.1:" + port
-		}
-	}
-	t.Fatalf("the registry does not serve: %v", lines.Err())
-	return ""
 }
 
 // sameChart compares a packed chart with its folder, as Helm reads them.
