@@ -42,8 +42,11 @@ func (a *app) watchStatus(ctx context.Context, look func(context.Context) (snaps
 	}
 	show := a.appended(w)
 	end := func() error { return nil }
-	// The size of the window may change at any time, and a shell may take the terminal for a while.
+	// The size of the window may change at any time, and a shell may take the terminal for a while. Of a pipe only a write
+	// would tell that nobody reads it, and there may be nothing to write for hours.
 	resized, suspended := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	alone := time.NewTicker(time.Second)
+	defer alone.Stop()
 	if screenOf(a.stdout).terminal && os.Getenv("TERM") != "dumb" && !w.json {
 		d := &drawing{app: a, every: w.every}
 		show, end = d.show, d.end
@@ -51,6 +54,7 @@ func (a *app) watchStatus(ctx context.Context, look func(context.Context) (snaps
 		defer signal.Stop(resized)
 		signal.Notify(suspended, syscall.SIGTSTP)
 		defer signal.Stop(suspended)
+		alone.Stop() // a terminal that goes away sends a signal
 	}
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()
@@ -63,6 +67,11 @@ func (a *app) watchStatus(ctx context.Context, look func(context.Context) (snaps
 		case <-ctx.Done():
 			return end()
 		case <-resized:
+			continue
+		case <-alone.C:
+			if unread(a.stdout) {
+				return a.print([]byte{'\n'}) // which ends this as it ends every command
+			}
 			continue
 		case <-suspended:
 			if err := end(); err != nil {

@@ -41,6 +41,17 @@ func screenOf(out io.Writer) screen {
 	return s
 }
 
+// unread reports whether out is a pipe or a socket whose other end is closed.
+func unread(out io.Writer) bool {
+	file, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	fds := []unix.PollFd{{Fd: int32(file.Fd())}} // errors are told without being asked for
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
+}
+
 // The colors by what they mean (ECMA-48 §8.3.117).
 const (
 	good  = "32" // green
