@@ -33,6 +33,7 @@ func areas() []logpolicy.Area {
 		{Name: "status", Covers: "health, metrics, admin socket"},
 		{Name: "watcher", Covers: "file watching"},
 		{Name: "policy", Covers: "the log policy file"},
+		{Name: "log", Covers: "lines that were lost"},
 		{Name: "config", Covers: "the configuration file"},
 	}
 }

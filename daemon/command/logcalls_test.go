@@ -21,7 +21,7 @@ var loggers = map[string][]string{
 	"../status":               {"status"},
 	".":                       {"daemon", "config"},
 	"../../watcher":           {"watcher"},
-	"../../watcher/logpolicy": {"policy", "token"},
+	"../../watcher/logpolicy": {"policy", "token", "log"},
 }
 
 // logCalls finds what the code logs. A function that takes a message as a parameter and logs it counts as a way to log:

@@ -17,7 +17,8 @@ import (
 
 // areas are those of renewd.
 var areas = []Area{{"daemon", "start, stop, workers"}, {"token", "the refresh of tokens"}, {"notify", "telling consumers"},
-	{"status", "health, metrics, admin socket"}, {"watcher", "file watching"}, {"policy", "this file"}, {"config", "the main configuration"}}
+	{"status", "health, metrics, admin socket"}, {"watcher", "file watching"}, {"policy", "this file"}, {"log", "the log itself"},
+	{"config", "the main configuration"}}
 
 // buffer is a stream that remembers. Writes fail while err is set and block while gate is not nil.
 type buffer struct {

@@ -116,7 +116,7 @@ func (s *Switch) file(path string) *sink {
 	defer s.mu.Unlock()
 	if s.files[path] == nil {
 		f := newFile(path, s.counts)
-		k := newSink(path, f, s.counts, s.stderr)
+		k := s.newSink(path, f, s.stderr)
 		f.complain = k.complain
 		s.files[path] = k
 	}

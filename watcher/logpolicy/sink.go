@@ -65,12 +65,14 @@ type sink struct {
 	key     string // stderr, stdout, or the real path
 	writer  writer
 	counts  *counters
-	instead *sink // for lines that cannot be written; nil for stderr itself
+	instead *sink  // for lines that cannot be written; nil for stderr itself
+	freed   func() // called when there is room again after lines were lost; it must not wait
 
 	mu       sync.Mutex
 	waiting  batch // for the goroutine, which takes it whole and gives an empty one back
 	bytes    int   // of the lines that are not written yet, taken or not
 	stuck    bool  // a caller waited in vain; until the queue is half empty, none waits again
+	lost     losses
 	wanted   bool
 	closing  bool // it was wanted, and a line that comes late starts the goroutine once more
 	running  bool
@@ -80,8 +82,9 @@ type sink struct {
 	moved    chan struct{} // closed when a line was written or the goroutine ended; nil: nobody waits for that
 }
 
-func newSink(key string, w writer, counts *counters, instead *sink) *sink {
-	return &sink{key: key, writer: w, counts: counts, instead: instead, wake: make(chan struct{}, 1)}
+// newSink returns a sink that waits for start.
+func (s *Switch) newSink(key string, w writer, instead *sink) *sink {
+	return &sink{key: key, writer: w, counts: s.counts, instead: instead, freed: s.rouse, wake: make(chan struct{}, 1)}
 }
 
 // put queues a copy of a line. If the queue is full it waits once per stall, and then drops the line and counts it.
@@ -94,6 +97,7 @@ func (s *sink) put(text []byte, from *output, urgent bool) {
 	}
 	if full() {
 		s.stuck = true
+		s.lost.add(from.name)
 		s.counts.add("lines_dropped_total", 1, "handler", from.name, "reason", "full")
 		return
 	}
@@ -278,8 +282,9 @@ func (s *sink) wrote(lines, bytes int) {
 	defer s.mu.Unlock()
 	s.bytes -= bytes
 	s.written += uint64(lines)
-	if s.accepted-s.written <= maxLines/2 && s.bytes <= maxQueued/2 {
+	if s.stuck && s.accepted-s.written <= maxLines/2 && s.bytes <= maxQueued/2 {
 		s.stuck = false
+		s.freed()
 	}
 	s.signal()
 }

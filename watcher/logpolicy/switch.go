@@ -91,8 +91,8 @@ type generation struct {
 func New(o Options) *Switch {
 	s := &Switch{areas: slices.Clone(o.Areas), flag: o.Level, placed: o.Placed, counts: newCounters(), process: os.Getpid(), started: time.Now(),
 		wake: make(chan struct{}, 1), files: map[string]*sink{}}
-	s.stderr = newSink("stderr", &stream{out: cmp.Or[io.Writer](o.Stderr, os.Stderr)}, s.counts, nil)
-	s.stdout = newSink("stdout", &stream{out: cmp.Or[io.Writer](o.Stdout, os.Stdout)}, s.counts, s.stderr)
+	s.stderr = s.newSink("stderr", &stream{out: cmp.Or[io.Writer](o.Stderr, os.Stderr)}, nil)
+	s.stdout = s.newSink("stdout", &stream{out: cmp.Or[io.Writer](o.Stdout, os.Stdout)}, s.stderr)
 	s.records.New = func() any { return new(record) }
 	s.report.good = true
 	s.current.Store(s.evaluate(s.builtIn(0)))
@@ -159,11 +159,12 @@ func (s *Switch) Run(ctx context.Context) error {
 		s.wait(ctx)
 		s.expire()
 		s.nag()
+		s.tellLosses()
 	}
 	s.mu.Lock()
 	s.running = false
-	all := slices.AppendSeq([]*sink{s.stdout}, maps.Values(s.files))
 	s.mu.Unlock()
+	all := s.others()
 	end := time.Now().Add(maxFlush)
 	for _, k := range all {
 		k.stop(false)
@@ -200,6 +201,13 @@ func (s *Switch) rouse() {
 	}
 }
 
+// others returns all sinks but stderr, which takes what they cannot write.
+func (s *Switch) others() []*sink {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.AppendSeq([]*sink{s.stdout}, maps.Values(s.files))
+}
+
 // inUse returns the sinks of a generation, stderr always among them.
 func (s *Switch) inUse(g *generation) []*sink {
 	list := []*sink{s.stderr}
@@ -213,9 +221,7 @@ func (s *Switch) inUse(g *generation) []*sink {
 
 // Sync returns when all lines that were accepted before are written. It gives up after about a second.
 func (s *Switch) Sync() error {
-	s.mu.Lock()
-	all := slices.AppendSeq([]*sink{s.stdout}, maps.Values(s.files))
-	s.mu.Unlock()
+	all := s.others()
 	for _, k := range append(all, s.stderr) {
 		k.flush(0) // so that a stuck one takes no time from the others
 	}

@@ -131,6 +131,11 @@ func (s *Switch) nextDeadline() (next time.Time, ok bool) {
 	for _, o := range s.current.Load().ending {
 		earlier(o.until)
 	}
+	for _, k := range append(s.others(), s.stderr) {
+		if at, ok := k.tellLossesAt(); ok {
+			earlier(at)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.report.nagAt.IsZero() {
