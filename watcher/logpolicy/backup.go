@@ -59,13 +59,23 @@ func (b *backups) parse(name string) (at time.Time, rest string, ok bool) {
 	return at, rest, found && err == nil && at.Format(backupTime) == stamp[:len(backupTime)] // Parse also takes a comma
 }
 
+// isBackupEnd reports whether what follows the name of a backup makes another state of it: compressed, or about to be.
+func isBackupEnd(rest string) bool { return rest == "" || rest == ".gz" || rest == ".gz.tmp" }
+
+// hasBeside reports whether other is what the log file of a path has beside it: its lock, or a backup in any state.
+func hasBeside(path, other string) bool {
+	b := newBackups(path)
+	_, rest, ok := b.parse(filepath.Base(other))
+	return other == lockOf(path) || filepath.Dir(other) == b.dir && ok && isBackupEnd(rest)
+}
+
 // list returns the backups, the newest first, and the names of temporary files that a crash left.
 func (b *backups) list() (list []backup, leftovers []string) {
 	entries, _ := os.ReadDir(b.dir) // what cannot be listed is looked at again after the next rotation
 	byTime := map[time.Time]*backup{}
 	for _, e := range entries {
 		at, rest, ok := b.parse(e.Name())
-		if !ok || !e.Type().IsRegular() || rest != "" && rest != ".gz" && rest != ".gz.tmp" {
+		if !ok || !e.Type().IsRegular() || !isBackupEnd(rest) {
 			continue
 		}
 		if rest == ".gz.tmp" {

@@ -403,10 +403,11 @@ func TestOnlyRegularFilesAreWritten(t *testing.T) {
 	})
 }
 
-// LP103: two spellings of one file.
+// LP103: two spellings of one file, and of what stands beside it.
 func TestTwoHandlersCannotShareAFile(t *testing.T) {
 	for name, second := range map[string]string{"symlinked directory": "path: DIR/link", "hard link": "path: DIR, name: hard.log", "symlink": "path: DIR, name: soft.log",
-		"below a symlinked directory": "path: DIR/link/new}, c: {type: file, path: DIR/new"} {
+		"below a symlinked directory": "path: DIR/link/new}, c: {type: file, path: DIR/new",
+		"lock":                        "path: DIR/link, name: renewd.log.lock", "backup": "path: DIR/link, name: renewd-2026-11-23T18-00-00.000.log"} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t).run()
 			r.apply("level: INFO")

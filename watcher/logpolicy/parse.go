@@ -202,7 +202,8 @@ func hasControl(name string) bool {
 	return !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// distinct reports handlers that name one file. Other spellings of it are found when the files are opened.
+// distinct reports handlers that name one file, or what another one has beside its file. Other spellings are found when the
+// files are opened.
 func (c *checker) distinct() {
 	first := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(c.policy.Handlers)) {
@@ -215,6 +216,14 @@ func (c *checker) distinct() {
 			c.ReportKey("handlers."+name, strict.Mistake{Rule: "LP103", Problem: fmt.Sprintf("handlers %s and %s lead to one file", other, name)})
 		}
 		first[file] = name
+	}
+	for _, file := range slices.Sorted(maps.Keys(first)) {
+		for _, other := range slices.Sorted(maps.Keys(first)) {
+			if hasBeside(file, other) {
+				c.fail("handlers."+first[other]+".name", "LP103", "for example audit.log", "%.200q is a name that handler %s gives its lock or its backups",
+					path.Base(other), first[file])
+			}
+		}
 	}
 }
 

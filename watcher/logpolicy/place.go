@@ -79,9 +79,12 @@ func openLog(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
+// lockOf returns the path of the lock of a log file.
+func lockOf(path string) string { return path + ".lock" }
+
 // lockLog claims a log file for this process. The lock file stays: removing it would let two processes lock two files.
 func lockLog(path string, perm mode) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, fs.FileMode(perm)&0o600)
+	f, err := os.OpenFile(lockOf(path), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, fs.FileMode(perm)&0o600)
 	if err != nil {
 		return nil, err
 	}

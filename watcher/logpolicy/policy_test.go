@@ -114,6 +114,10 @@ func TestMistakesHaveACodeAndAPlace(t *testing.T) {
 		{inFile(`path: logs`), "error[LP030]"},
 		{inFile(`path: /var/log/../x`), "error[LP030]"},
 		{"version: 1\nhandlers: {a: {type: file}, b: {type: file, path: /var/log/renewd/}}", "p:2:29: error[LP103]"},
+		{besideA("renewd.log.lock"), `p:3:25: error[LP103]: "renewd.log.lock" is a name that handler a gives its lock or its backups`},
+		{besideA("renewd-2026-11-23T18-00-00.000.log"), "p:3:25: error[LP103]"},
+		{besideA("renewd-2026-11-23T18-00-00.000.log.gz"), "p:3:25: error[LP103]"},
+		{besideA("renewd-2026-11-23T18-00-00.000.log.gz.tmp"), "p:3:25: error[LP103]"},
 		{"version: 1\nareas: {token: {level: INFO, until: tomorrow}}", "error[LP022]"},
 		{"version: 1\nareas: {token: {level: INFO, until: 2026-11-23T18:00:00}}", "error[LP022]"},
 		{"version: 1\nareas: {token: {level: INFO, until: 2001-01-01T00:00:00Z}}", "warning[LP201]"},
@@ -146,6 +150,19 @@ func TestMistakesHaveACodeAndAPlace(t *testing.T) {
 			t.Errorf("%.80q:\n%v\nwant %s", c.text, got, c.want)
 		} else if strings.HasPrefix(c.want, "warning") != (len(got.Problems) == 0) {
 			t.Errorf("%.80q: %v", c.text, got)
+		}
+	}
+}
+
+// besideA is a policy with a handler whose file stands beside that of the handler a.
+func besideA(name string) string {
+	return "version: 1\nhandlers: {a: {type: file},\n  b: {type: file, name: " + name + "}}"
+}
+
+func TestNamesLikeThoseOfAnotherHandlerAreAllowed(t *testing.T) {
+	for _, name := range []string{"renewd.lock", "renewd-2026-11-23.log", "renewd-2026-11-23T18-00-00.000.log.xz", "renewd-2026-11-23T18-00-00.000.log, path: /var/log"} {
+		if found := newRig(t).Check("p", []byte(besideA(name)), false); found != nil {
+			t.Error(found)
 		}
 	}
 }

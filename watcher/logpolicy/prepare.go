@@ -15,7 +15,10 @@ import (
 	"github.com/renewd/renewd/daemon/config/strict"
 )
 
-var errSame = errors.New("another handler writes to the same file")
+var (
+	errSame   = errors.New("another handler writes to the same file")
+	errBeside = errors.New("another handler's lock or backups have the name of this file")
+)
 
 // prepare makes the outputs of a generation, and opens what they need. Mistakes go to doc, and the handlers that have one
 // write to stderr. undo takes back what was made.
@@ -65,13 +68,16 @@ func (s *Switch) openFile(g *generation, name string, h handler, made *[]string)
 		if o.sink.key == path {
 			return nil, errSame
 		}
+		if _, isFile := o.sink.writer.(*file); isFile && (hasBeside(o.sink.key, path) || hasBeside(path, o.sink.key)) {
+			return nil, errBeside
+		}
 	}
 	k := s.file(path)
 	f := k.writer.(*file)
 	if slices.Contains(s.inUse(s.current.Load()), k) {
 		return k, nil // the settings change at the commit
 	}
-	for _, name := range []string{path + ".lock", path} {
+	for _, name := range []string{lockOf(path), path} {
 		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
 			*made = append(*made, name)
 		}
@@ -145,7 +151,7 @@ func probeAll(p *policy, doc *strict.Document) {
 // refuse reports why a handler cannot be had.
 func refuse(doc *strict.Document, handler string, err error) {
 	code := "LP101"
-	for sentinel, c := range map[error]string{errNotRegular: "LP102", errSame: "LP103", errTaken: "LP104"} {
+	for sentinel, c := range map[error]string{errNotRegular: "LP102", errSame: "LP103", errBeside: "LP103", errTaken: "LP104"} {
 		if errors.Is(err, sentinel) {
 			code = c
 		}
