@@ -113,6 +113,9 @@ func (r *reference) describe(v reflect.Value, tag reflect.StructTag, path string
 	case reflect.Pointer:
 		return r.describe(fresh(v.Type().Elem()).Elem(), tag, path)
 	case reflect.Interface:
+		if tag.Get("pattern") != "" {
+			return "text or number", nil
+		}
 		return "any value", nil
 	case reflect.String:
 		return "text", nil

@@ -53,6 +53,9 @@ func (o Options) schema(v reflect.Value, tag reflect.StructTag) map[string]any {
 	case reflect.Pointer:
 		return o.schema(fresh(v.Type().Elem()).Elem(), tag)
 	case reflect.Interface:
+		if pattern := tag.Get("pattern"); pattern != "" {
+			return o.orVariable(map[string]any{"type": []string{"string", "integer"}, "minimum": 1, "pattern": pattern})
+		}
 		return map[string]any{}
 	}
 	return o.orVariable(map[string]any{"type": "integer"})

@@ -11,7 +11,8 @@
 // required:"true", enum:"HS256,HS384" the values allowed, choice:"source" the Choice of a OneOf. Targets are string,
 // bool, the integers, float64, time.Duration, structs, pointers, slices, maps with string keys, OneOf, types that
 // implement Custom, and any, which keeps the types of YAML: int64, json.Number beyond it, float64, bool, string, nil,
-// []any and map[string]any.
+// []any and map[string]any. A field of type any with the tag pattern:"^[a-z0-9]+$" is described as a text of that form or a
+// positive number; whoever decodes checks that.
 //
 // By convention a key that ends in "File", or is "path", holds a path; a key or a text that looks like a secret is never
 // shown.

@@ -64,6 +64,7 @@ type outer struct {
 	Form    OneOf             `yaml:"form" choice:"form"`
 	Any     any               `yaml:"any"`
 	Token   any               `yaml:"token"`
+	App     any               `yaml:"app" pattern:"^[a-z]+$"`
 	Wait    time.Duration     `yaml:"wait"`
 	Hidden  string
 }

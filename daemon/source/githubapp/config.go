@@ -18,8 +18,8 @@ import (
 
 // Config is the mapping below githubApp. Start from Default.
 type Config struct {
-	AppID          any               `yaml:"appID" required:"true" doc:"The app's client ID, a text, or its app ID, a number."`
-	InstallationID any               `yaml:"installationID" required:"true" doc:"The number of the app's installation."`
+	AppID          any               `yaml:"appID" required:"true" pattern:"^[A-Za-z0-9._-]+$" doc:"The app's client ID, a text, or its app ID, a number."`
+	InstallationID any               `yaml:"installationID" required:"true" pattern:"^[0-9]+$" doc:"The number of the app's installation."`
 	KeyFile        string            `yaml:"keyFile" required:"true" doc:"Path of a private key of the app, as GitHub hands it out."`
 	APIURL         string            `yaml:"apiURL" doc:"The API: for GitHub Enterprise Server https://HOST/api/v3."`
 	Repositories   []string          `yaml:"repositories" doc:"The repositories that the token is good for, by name without the owner: at most 500. Empty: all of the installation."`

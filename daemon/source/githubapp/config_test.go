@@ -5,6 +5,8 @@ package githubapp_test
 
 import (
 	"encoding/json"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -50,6 +52,26 @@ func TestMistakesAreFoundWithoutFiles(t *testing.T) {
 		_, err := githubapp.New(o)
 		if got := contract.Fields(t, err); !slices.Equal(got, r.want) {
 			t.Errorf("%s: %q, want %q (%v)", name, got, r.want, err)
+		}
+	}
+}
+
+// An editor that knows the schema accepts the same texts.
+func TestThePatternsOfTheSchemaAreThoseOfTheCheck(t *testing.T) {
+	pattern := func(name string) *regexp.Regexp {
+		f, _ := reflect.TypeFor[githubapp.Config]().FieldByName(name)
+		return regexp.MustCompile(f.Tag.Get("pattern"))
+	}
+	for _, text := range []string{"Iv23li.example-1_a", "123456", "0", "", "a/b", "a b", "1/../2", "é", "1\n", "-1"} {
+		o := githubapp.Default()
+		o.AppID, o.InstallationID, o.KeyFile = text, text, "/k"
+		_, err := githubapp.New(o)
+		refused := contract.Fields(t, err)
+		if got := pattern("AppID").MatchString(text); got == slices.Contains(refused, "appID") {
+			t.Errorf("appID %q: matched %v, refused %q", text, got, refused)
+		}
+		if got := pattern("InstallationID").MatchString(text); got == slices.Contains(refused, "installationID") {
+			t.Errorf("installationID %q: matched %v, refused %q", text, got, refused)
 		}
 	}
 }
