@@ -267,7 +267,7 @@ func (s *service) open(conf *loaded) (map[string]*status.Listener, error) {
 	for _, l := range opened {
 		_ = l.Close() // it never served
 	}
-	return nil, &exit{code: exitConfig, err: err, help: "choose another status.listen or status.socket, or stop what holds it"}
+	return nil, &exit{code: exitConfig, err: err, help: bindHelp(err)}
 }
 
 // swap serves what was opened and closes what is no longer asked for.

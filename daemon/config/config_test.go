@@ -230,6 +230,7 @@ func TestMistakes(t *testing.T) {
 		{"relative and absolute", strings.Replace(second("{file: a}"), "/run/a", must(filepath.Abs("a")), 1), "published twice"},
 		{"listen", minimal + "status: {listen: localhost}", "listen must be host:port"},
 		{"listen by name", minimal + "status: {listen: 'localhost:http'}", "listen must be host:port"},
+		{"listen without a host", minimal + "status: {listen: 9736}", "7:18: error: listen must be a text, not 9736\n    7 | status: {listen: 9736}\n      |                  ^^^^\n  help: for example 127.0.0.1:9736"},
 		{"socket", minimal + "status: {socket: admin.sock}", "socket must be an absolute path"},
 		{"long socket", minimal + "status: {socket: /" + strings.Repeat("a", 107) + "}", "at most 107 bytes"},
 		{"end", minimal + "shutdown: {keepFor: -5s}", "keepFor must be within 0s and 87600h"},

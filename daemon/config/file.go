@@ -24,7 +24,7 @@ type shutdown struct {
 }
 
 type status struct {
-	Listen string `yaml:"listen" doc:"host:port for health, metrics and the status page, for example 127.0.0.1:9736. It never serves a token. Empty: no listener."`
+	Listen string `yaml:"listen" example:"127.0.0.1:9736" doc:"host:port for health, metrics and the status page, for example 127.0.0.1:9736. It never serves a token. Empty: no listener."`
 	Socket string `yaml:"socket" doc:"Absolute path of the admin socket, mode 0600: status, refresh, log levels. At most 107 bytes. Empty: none."`
 }
 

@@ -248,6 +248,8 @@ func (v Value) decodeString(into reflect.Value) {
 			note = fmt.Sprintf(", which YAML 1.1 reads as decimal %d", n)
 		}
 		v.wantsNote("a text", note, fmt.Sprintf("quote it: %q", v.text))
+	case v.kind == Number && v.at.tag.Get("example") != "":
+		v.wantsHelp("a text", "for example "+v.at.tag.Get("example"))
 	case v.kind != Text:
 		v.wants("a text")
 	case (strings.HasSuffix(v.at.key, "File") || v.at.key == "path") && (strings.ContainsAny(v.text, "\r\n") || secretLike(v.text)):

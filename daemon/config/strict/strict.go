@@ -8,7 +8,8 @@
 // Document.Report.
 //
 // A field is described by its tags: yaml:"keyFile" is its key (fields without it are ignored), doc:"one sentence",
-// required:"true", enum:"HS256,HS384" the values allowed, choice:"source" the Choice of a OneOf. Targets are string,
+// required:"true", enum:"HS256,HS384" the values allowed, choice:"source" the Choice of a OneOf,
+// example:"127.0.0.1:80" what to write instead of a number that is no text. Targets are string,
 // bool, the integers, float64, time.Duration, structs, pointers, slices, maps with string keys, OneOf, types that
 // implement Custom, and any, which keeps the types of YAML: int64, json.Number beyond it, float64, bool, string, nil,
 // []any and map[string]any. A field of type any with the tag pattern:"^[a-z0-9]+$" is described as a text of that form or a
