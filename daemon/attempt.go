@@ -123,7 +123,7 @@ func (k *Keeper) ask(ctx context.Context) (Token, error) {
 				panic(carried{})
 			}
 			if _, classed := errors.AsType[*Failure](a.err); a.err != nil && !classed && bounded.Err() != nil {
-				a.err = &Failure{Class: ClassUnavailable, Err: fmt.Errorf("no answer within %v", k.timeout())}
+				a.err = &Failure{Class: ClassUnavailable, Err: fmt.Errorf("no answer within %s", schedule.FormatDuration(k.timeout()))}
 			}
 			return a.token, a.err
 		case <-k.mail.box():
@@ -167,7 +167,8 @@ func (k *Keeper) shrunk(h held) []string {
 	case k.whole == 0:
 		k.whole = life
 	case life < k.whole/2:
-		return []string{fmt.Sprintf("the life of new tokens is less than half of the first one's: %v of %v", life, k.whole)}
+		return []string{fmt.Sprintf("the life of new tokens is less than half of the first one's: %s of %s",
+			schedule.FormatDuration(life), schedule.FormatDuration(k.whole))}
 	}
 	return nil
 }

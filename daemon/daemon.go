@@ -258,11 +258,11 @@ func (d *Daemon) Live() error {
 	}
 	now := d.shared.elapsed()
 	if idle := now - time.Duration(d.ticked.Load()); idle > clockStuck {
-		return fmt.Errorf("the clocks were last compared %v ago", idle.Round(time.Second))
+		return fmt.Errorf("the clocks were last compared %s ago", schedule.FormatDuration(idle.Round(time.Second)))
 	}
 	for name, t := range d.running {
 		if late := now - time.Duration(t.keeper.alive.Load()); late > lateBy {
-			return fmt.Errorf("token %s: the keeper is %v late", name, late.Round(time.Second))
+			return fmt.Errorf("token %s: the keeper is %s late", name, schedule.FormatDuration(late.Round(time.Second)))
 		}
 	}
 	return nil

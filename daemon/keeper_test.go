@@ -435,7 +435,7 @@ func TestShorterLifeIsSaid(t *testing.T) {
 			i.life = 20 * time.Minute
 			d.Set([]*daemon.Keeper{next.Keeper})
 			time.Sleep(2 * time.Hour)
-			notice := zap.String("notice", "the life of new tokens is less than half of the first one's: 20m0s of 1h0m0s")
+			notice := zap.String("notice", "the life of new tokens is less than half of the first one's: 20m of 1h")
 			if before, after := b.logs.FilterField(notice).Len(), next.logs.FilterField(notice).Len(); before != 0 || after != want {
 				t.Errorf("%s: said %d and %d times", fingerprint, before, after)
 			}

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/renewd/renewd/daemon/config"
+	"github.com/renewd/renewd/daemon/config/strict"
 	"github.com/renewd/renewd/watcher"
 	"github.com/renewd/renewd/watcher/logpolicy"
 )
@@ -60,7 +61,7 @@ func (l *logFlags) add(c *cobra.Command) {
 	f.StringVar(&l.level, "log-level", "", "top `level` of the log: DEBUG, INFO, WARNING, ERROR, CRITICAL or OFF; outranks the policy's")
 	f.StringVar(&l.path, "log-policy", "", "log policy `file`; outranks logPolicy (default log-policy.yaml beside the configuration, if there is one)")
 	f.BoolVar(&l.required, "log-policy-required", false, "exit with 78 if the log policy cannot be used at start")
-	f.DurationVar(&l.poll, "log-policy-poll", 10*time.Second, "how often the log policy is read without an event, 1s to 5m")
+	durationFlag(f, &l.poll, "log-policy-poll", 10*time.Second, "how often the log policy is read without an event, 1s to 5m")
 }
 
 // newLogging returns the logger with the built-in policy in force.
@@ -74,7 +75,7 @@ func (a *app) newLogging(flags *logFlags) (*logging, error) {
 		o.Level = &l
 	}
 	if flags.poll != 0 && (flags.poll < time.Second || flags.poll > 5*time.Minute) {
-		return nil, &exit{code: exitUsage, err: fmt.Errorf("--log-policy-poll: %v is not within 1s and 5m", flags.poll)}
+		return nil, &exit{code: exitUsage, err: fmt.Errorf("--log-policy-poll: %s is not within 1s and 5m", strict.FormatDuration(flags.poll))}
 	}
 	return &logging{Switch: logpolicy.New(o), flags: flags}, nil
 }

@@ -205,21 +205,22 @@ func (a *app) policySet() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeLevel,
 	}
-	duration := c.Flags().Duration("for", 0, "how long, 1s to 24h; 0s ends it now (required)")
+	var duration time.Duration
+	durationFlag(c.Flags(), &duration, "for", 0, "how long, 1s to 24h; 0s ends it now (required)")
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		area, level, ok := strings.Cut(args[0], "=")
-		if !ok && *duration == 0 {
+		if !ok && duration == 0 {
 			ok = true // ending needs no level
 		}
-		if !ok || area == "" || !c.Flags().Changed("for") || *duration < 0 || *duration > 0 && *duration < time.Second || *duration > 24*time.Hour {
+		if !ok || area == "" || !c.Flags().Changed("for") || duration < 0 || duration > 0 && duration < time.Second || duration > 24*time.Hour {
 			return &exit{code: exitUsage, err: errors.New("want AREA=LEVEL --for 1s to 24h"), help: "for example: renewd log-policy set token=DEBUG --for 15m"}
 		}
 		client, err := a.adminClient(c)
 		if err != nil {
 			return err
 		}
-		if _, err := client.SetLevel(c.Context(), area, level, *duration); err != nil {
+		if _, err := client.SetLevel(c.Context(), area, level, duration); err != nil {
 			return &exit{code: exitOther, err: err}
 		}
 		return nil

@@ -24,7 +24,8 @@ func (a *app) once() *cobra.Command {
 			"  renewd once --sign-key key.pem --ttl 30m --out ./token",
 		Args: cobra.NoArgs,
 	}
-	timeout := c.Flags().Duration("timeout", time.Minute, "give up after this `duration`, 0 for never; until then failed attempts are repeated")
+	var timeout time.Duration
+	durationFlag(c.Flags(), &timeout, "timeout", time.Minute, "give up after this `duration`, 0 for never; until then failed attempts are repeated")
 	force := c.Flags().Bool("force", false, "ask the sources even if good tokens are published")
 	level := c.Flags().String("log-level", "ERROR", "top `level` of the log: DEBUG, INFO, WARNING, ERROR, CRITICAL or OFF")
 	a.flags(c)
@@ -38,7 +39,7 @@ func (a *app) once() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ctx, cancel, err := bounded(c.Context(), *timeout)
+		ctx, cancel, err := bounded(c.Context(), timeout)
 		if err != nil {
 			return err
 		}

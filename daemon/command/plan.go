@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/renewd/renewd/daemon/config/strict"
 	"github.com/renewd/renewd/daemon/schedule"
@@ -30,7 +31,7 @@ func (a *app) plan() *cobra.Command {
 		ValidArgsFunction: a.completeTokens,
 	}
 	var life time.Duration
-	c.Flags().Var((*longDuration)(&life), "life", "plan for tokens with this `lifetime`, such as 10m or 30d")
+	durationFlag(c.Flags(), &life, "life", 0, "plan for tokens with this `lifetime`, such as 10m or 30d")
 	output := outputFlag(c, "text")
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -38,7 +39,7 @@ func (a *app) plan() *cobra.Command {
 			return err
 		}
 		if life < 0 || life > longestLife || life == 0 && given(c.Flags().Lookup("life")) {
-			return &exit{code: exitUsage, err: fmt.Errorf("--life: %v is not within 1ns and 3650d", life)}
+			return &exit{code: exitUsage, err: fmt.Errorf("--life: %s is not within 1ns and 3650d", strict.FormatDuration(life))}
 		}
 		conf, err := a.load(c)
 		if err != nil {
@@ -73,7 +74,13 @@ const longestLife = 3650 * 24 * time.Hour
 // longDuration is a flag that takes days, as durations of the configuration do.
 type longDuration time.Duration
 
-// String is empty for zero, which is no lifetime: so no help names it as the default.
+// durationFlag adds a flag for a duration.
+func durationFlag(f *pflag.FlagSet, into *time.Duration, name string, value time.Duration, usage string) {
+	*into = value
+	f.Var((*longDuration)(into), name, usage)
+}
+
+// String is empty for zero, which stands for none: so no help names it as the default.
 func (d *longDuration) String() string {
 	if *d == 0 {
 		return ""

@@ -39,8 +39,8 @@ var plans = []struct {
 	{"1h", "outage: 30m", 22 * time.Minute, 28 * time.Minute, 30 * time.Minute, 28 * time.Minute, 32 * time.Minute, nil, 2.4},
 	{"1h", "interval: 10m", 5 * time.Minute, 10 * time.Minute, 48 * time.Minute, 46 * time.Minute, 50 * time.Minute, []string{"interval: 10m has the issuer asked 8 times an hour"}, 8},
 	{"1m", "outage: 1h", 6 * time.Second, 12 * time.Second, 33 * time.Second, 28 * time.Second, 48 * time.Second,
-		[]string{"keep: 2m cannot be met with a life of 1m", "shorter than what readers cache", "outage: 1h0m0s does not fit"}, 400},
-	{"1h", "before: 59m, keep: 0s", 6 * time.Minute, 12 * time.Minute, 48 * time.Minute, 2850 * time.Second, 48 * time.Minute, []string{"before: 59m0s does not fit"}, 60. / 9},
+		[]string{"keep: 2m cannot be met with a life of 1m", "shorter than what readers cache", "outage: 1h does not fit"}, 400},
+	{"1h", "before: 59m, keep: 0s", 6 * time.Minute, 12 * time.Minute, 48 * time.Minute, 2850 * time.Second, 48 * time.Minute, []string{"before: 59m does not fit"}, 60. / 9},
 	{"30d", "", 16*time.Hour + 48*time.Minute, 19*time.Hour + 12*time.Minute, 30*24*time.Hour - 19*time.Hour - 14*time.Minute,
 		30*24*time.Hour - 19*time.Hour - 16*time.Minute, 30*24*time.Hour - 19*time.Hour - 12*time.Minute, []string{"a life over 24h counts as 24h"}, 1. / 18},
 }
@@ -52,7 +52,7 @@ func TestPlanKnowsTheFloor(t *testing.T) {
 		notice     string
 	}{
 		"keep: 0s, floor: 50m":     {50 * time.Minute, 50 * time.Minute, ""},
-		"keep: 2m, floor: 59m":     {59 * time.Minute, 59 * time.Minute, "floor: 59m0s does not fit into a life of 1h0m0s"},
+		"keep: 2m, floor: 59m":     {59 * time.Minute, 59 * time.Minute, "floor: 59m does not fit into a life of 1h"},
 		"interval: 1s, floor: 2m":  {2 * time.Minute, 2 * time.Minute, "interval: 1s"},
 		"interval: 10m, floor: 8m": {8 * time.Minute, 10 * time.Minute, "interval: 10m"},
 	} {

@@ -44,7 +44,7 @@ func (s *service) check(name string) error {
 	}
 	last := s.board.watch(path).LastCheck
 	if age := time.Since(last.Round(0)); age > 3*s.logging.flags.poll && time.Since(s.board.started) > 3*s.logging.flags.poll {
-		return fmt.Errorf("the log policy was last looked at %v ago", age.Round(time.Second))
+		return fmt.Errorf("the log policy was last looked at %v ago", after(age))
 	}
 	return nil
 }

@@ -46,14 +46,14 @@ func (a *app) simulate() *cobra.Command {
 	s := &simulation{}
 	f := c.Flags()
 	f.IntVar(&s.fleet.Pods, "pods", 100_000, "`number` of pods")
-	f.Var((*longDuration)(&s.fleet.Life), "life", "`lifetime` of a token (default: as for plan; 1h without a configuration)")
-	f.DurationVar(&s.fleet.Wave, "wave", time.Minute, "the pods start within this `time`")
+	durationFlag(f, &s.fleet.Life, "life", 0, "`lifetime` of a token (default: as for plan; 1h without a configuration)")
+	durationFlag(f, &s.fleet.Wave, "wave", time.Minute, "the pods start within this `time`")
 	f.StringSliceVar(&s.outages, "outage-at", []string{"any+10m"}, "outage of the issuer, `START+DURATION`; START may be any; none for no outage")
 	f.Float64Var(&s.fleet.Capacity, "capacity", 0, "requests a second that the issuer serves, a `rate`; 0: all")
 	hours := f.Float64("hours", 0, "length of the simulation in `hours` (default: long enough)")
 	f.Uint64Var(&s.fleet.Seed, "seed", 1, "`number` that all chance comes from")
 	f.StringVar(&s.csv, "csv", "", "write the load of each second to this `file`")
-	f.DurationVar(&s.recommend, "recommend", 0, "find the window that survives an `outage` at the smallest load")
+	durationFlag(f, &s.recommend, "recommend", 0, "find the window that survives an `outage` at the smallest load")
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		s.fleet.Length = time.Duration(*hours * float64(time.Hour))
@@ -78,7 +78,7 @@ func (s *simulation) parseOutages() error {
 			return nil
 		}
 		before, after, ok := strings.Cut(text, "+")
-		length, err := time.ParseDuration(after)
+		length, err := strict.ParseDuration(after)
 		if !ok || err != nil {
 			return fmt.Errorf("--outage-at: %.40q is not START+DURATION, such as 4h+10m or any+10m", text)
 		}
@@ -86,7 +86,7 @@ func (s *simulation) parseOutages() error {
 			s.fleet.Anytime = length
 			return nil
 		}
-		start, err := time.ParseDuration(before)
+		start, err := strict.ParseDuration(before)
 		if err != nil {
 			return fmt.Errorf("--outage-at: %.40q: START is a duration; or any, if it is the only outage", text)
 		}
@@ -205,53 +205,22 @@ func (a *app) runRules(fleet simulate.Fleet, rules []simulate.Rule) ([]simulate.
 	return results, nil
 }
 
-// recommend prints the latest window that survives, as a piece of configuration.
-func (a *app) recommend(s *simulation) error {
-	fmt.Fprintf(a.stderr, "looking for the latest window that survives %v\n", s.recommend)
-	found, ok, err := simulate.Recommend(s.fleet, s.policy, s.recommend)
-	switch {
-	case err != nil:
-		return &exit{code: exitUsage, err: err}
-	case !ok:
-		return &exit{
-			code: exitOther, err: fmt.Errorf("no window survives an outage of %v with tokens that live %v", s.recommend, s.fleet.Life),
-			help: "ask the issuer for tokens that live longer",
-		}
-	}
-	s.fleet.Outages, s.fleet.Anytime, s.fleet.Length = nil, s.recommend, 0
-	best := *s
-	best.policy = found
-	best.name, s.name = "recommended", s.name+" (now)"
-	results, err := a.runRules(s.fleet, []simulate.Rule{simulate.Of(best.label(), best.policy), simulate.Of(s.label(), s.policy)})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(a.stdout, "# The latest window under which none of %d pods is without a valid token, whenever the issuer is out for %v.\n",
-		s.fleet.Pods, s.recommend)
-	fmt.Fprintf(a.stdout, "refresh:\n  at: %.0f%%-%.0f%%\n", 100*found.AtStart, 100*found.AtEnd)
-	if s.policy.Outage > 0 {
-		fmt.Fprintf(a.stdout, "  outage: 0s # instead of %v: the window says it all\n", s.policy.Outage)
-	}
-	fmt.Fprintln(a.stdout)
-	return writeResults(a.stdout, results, s.fleet)
-}
-
 // describeFleet says what was simulated.
 func (a *app) describeFleet(f simulate.Fleet) {
 	outage := "no outage"
 	switch {
 	case f.Anytime > 0:
-		outage = fmt.Sprintf("an outage of %v at any moment", f.Anytime)
+		outage = fmt.Sprintf("an outage of %v at any moment", after(f.Anytime))
 	case len(f.Outages) > 0:
 		outage = fmt.Sprintf("%d outages", len(f.Outages))
 		if len(f.Outages) == 1 {
-			outage = fmt.Sprintf("an outage of %v after %v", f.Outages[0].Length, f.Outages[0].Start)
+			outage = fmt.Sprintf("an outage of %v after %v", after(f.Outages[0].Length), after(f.Outages[0].Start))
 		}
 	}
 	capacity := ""
 	if f.Capacity > 0 {
 		capacity = fmt.Sprintf(", an issuer that serves %.0f requests a second", f.Capacity)
 	}
-	fmt.Fprintf(a.stdout, "%d pods that start within %v, tokens that live %v, %s%s, seed %d.\n", f.Pods, f.Wave, f.Life, outage, capacity, f.Seed)
+	fmt.Fprintf(a.stdout, "%d pods that start within %v, tokens that live %v, %s%s, seed %d.\n", f.Pods, after(f.Wave), after(f.Life), outage, capacity, f.Seed)
 	fmt.Fprintf(a.stdout, "1x is %.4g requests a second: every pod asks once a life, evenly.\n\n", f.Ideal())
 }

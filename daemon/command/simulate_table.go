@@ -29,7 +29,7 @@ func writeResults(out io.Writer, results []simulate.Result, f simulate.Fleet) er
 			}
 			return fmt.Sprintf("%.*fx %.*f/s", digits(perSecond/f.Ideal()), perSecond/f.Ideal(), digits(perSecond), perSecond)
 		}
-		recovery := r.Recovery.String()
+		recovery := after(r.Recovery).String()
 		switch {
 		case len(r.Outages) == 0:
 			recovery = "-"
@@ -90,7 +90,7 @@ func writeChart(out io.Writer, results []simulate.Result, f simulate.Fleet) {
 		}
 		charts, width = append(charts, chart), max(width, len(r.Rule))
 	}
-	fmt.Fprintf(out, "\nThe busiest second of each %v, from %c below 1x to %c at %.0fx:\n\n", (span / chartWidth).Round(time.Second), steps[1], steps[len(steps)-1], most)
+	fmt.Fprintf(out, "\nThe busiest second of each %v, from %c below 1x to %c at %.0fx:\n\n", after(span/chartWidth), steps[1], steps[len(steps)-1], most)
 	for i, chart := range charts {
 		var line strings.Builder
 		for _, load := range chart {

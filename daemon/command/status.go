@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/renewd/renewd/daemon/config"
+	"github.com/renewd/renewd/daemon/config/strict"
 	"github.com/renewd/renewd/daemon/status"
 )
 
@@ -38,20 +39,21 @@ func (a *app) status() *cobra.Command {
 	}
 	output := outputFlag(c, "table")
 	watch := c.Flags().BoolP("watch", "w", false, "go on, and show what changes")
-	interval := c.Flags().Duration("interval", 2*time.Second, "how often --watch looks, 200ms to 1h")
+	var interval time.Duration
+	durationFlag(c.Flags(), &interval, "interval", 2*time.Second, "how often --watch looks, 200ms to 1h")
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, names []string) error {
 		if err := output.check(); err != nil {
 			return err
 		}
-		if *interval < 200*time.Millisecond || *interval > time.Hour {
-			return &exit{code: exitUsage, err: fmt.Errorf("--interval: %v is not within 200ms and 1h", *interval)}
+		if interval < 200*time.Millisecond || interval > time.Hour {
+			return &exit{code: exitUsage, err: fmt.Errorf("--interval: %s is not within 200ms and 1h", strict.FormatDuration(interval))}
 		}
 		look := func(ctx context.Context) (snapshot, error) { return a.snapshot(ctx, c, names) }
 		if *watch {
 			// Caught until the process ends: what is sent twice, as timeout(1) does, ends it no worse than what is sent once.
 			ctx, _ := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
-			return a.watchStatus(ctx, look, watching{json: output.json(), every: *interval})
+			return a.watchStatus(ctx, look, watching{json: output.json(), every: interval})
 		}
 		shot, err := look(c.Context())
 		if err != nil {

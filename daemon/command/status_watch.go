@@ -116,7 +116,7 @@ type drawing struct {
 func (d *drawing) show(shot snapshot, err error) error {
 	s := screenOf(d.stdout)
 	d.last.Reset()
-	fmt.Fprintf(&d.last, "%s\n", s.paint(faint, fmt.Sprintf("%s, every %v; Ctrl-C ends it", time.Now().Format(time.DateTime), d.every)))
+	fmt.Fprintf(&d.last, "%s\n", s.paint(faint, fmt.Sprintf("%s, every %v; Ctrl-C ends it", time.Now().Format(time.DateTime), after(d.every))))
 	switch {
 	case err != nil:
 		fmt.Fprintln(&d.last, s.paint(bad, visible(err.Error())+"; this was the last report:"))

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/renewd/renewd/daemon/config/strict"
 )
 
 // waitEvery is how often wait looks at the disk.
@@ -26,10 +28,11 @@ func (a *app) wait() *cobra.Command {
 		Example: "  renewd wait -c config.yaml --timeout 30s",
 		Args:    cobra.NoArgs,
 	}
-	timeout := c.Flags().Duration("timeout", 0, "give up after this `duration` with exit code 69; 0 waits for ever")
+	var timeout time.Duration
+	durationFlag(c.Flags(), &timeout, "timeout", 0, "give up after this `duration` with exit code 69; 0 waits for ever")
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		ctx, cancel, err := bounded(c.Context(), *timeout)
+		ctx, cancel, err := bounded(c.Context(), timeout)
 		if err != nil {
 			return err
 		}
@@ -59,7 +62,7 @@ func (a *app) wait() *cobra.Command {
 // started must not outlive it.
 func bounded(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc, error) {
 	if timeout < 0 {
-		return nil, nil, &exit{code: exitUsage, err: fmt.Errorf("--timeout: %v is negative", timeout)}
+		return nil, nil, &exit{code: exitUsage, err: fmt.Errorf("--timeout: %s is negative", strict.FormatDuration(timeout))}
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	if timeout == 0 {

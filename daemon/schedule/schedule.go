@@ -5,6 +5,7 @@ package schedule
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -101,7 +102,7 @@ func (p Policy) Notices(l Life) []string {
 	var notices []string
 	life, known := p.Span(l)
 	if !known {
-		notices = append(notices, fmt.Sprintf("nobody said when the token expires: it is refreshed as if it lived %v", life.Round(time.Second)))
+		notices = append(notices, fmt.Sprintf("nobody said when the token expires: it is refreshed as if it lived %s", FormatDuration(life.Round(time.Second))))
 	}
 	if life < shortest {
 		notices = append(notices, "a life under 4 minutes is shorter than what readers cache: they are promised a quarter of it")
@@ -109,20 +110,32 @@ func (p Policy) Notices(l Life) []string {
 	w := p.Window(l)
 	left := l.Issued.Add(life).Sub(w.End)
 	if most := max(0, left-p.Promise(l)); w.Short && p.Outage > most {
-		notices = append(notices, fmt.Sprintf("outage: %v does not fit into a life of %v: at most, an issuer outage of %v can be survived",
-			p.Outage, life.Round(time.Second), most.Round(time.Second)))
+		notices = append(notices, fmt.Sprintf("outage: %s does not fit into a life of %s: at most, an issuer outage of %s can be survived",
+			FormatDuration(p.Outage), FormatDuration(life.Round(time.Second)), FormatDuration(most.Round(time.Second))))
 	}
 	if w.Short && p.Before > left {
-		notices = append(notices, fmt.Sprintf("before: %v does not fit into a life of %v: the refresh ends at the latest %v before expiry",
-			p.Before, life.Round(time.Second), left.Round(time.Second)))
+		notices = append(notices, fmt.Sprintf("before: %s does not fit into a life of %s: the refresh ends at the latest %s before expiry",
+			FormatDuration(p.Before), FormatDuration(life.Round(time.Second)), FormatDuration(left.Round(time.Second))))
 	}
-	switch floor := fmt.Sprintf("floor: %v does not fit into a life of %v: ", p.Least(), life.Round(time.Millisecond)); {
+	switch floor := fmt.Sprintf("floor: %s does not fit into a life of %s: ", FormatDuration(p.Least()), FormatDuration(life.Round(time.Millisecond))); {
 	case p.Least() >= life:
 		notices = append(notices, floor+"it expires before it is refreshed")
 	case p.Least() > life-p.Promise(l):
 		notices = append(notices, floor+"readers find less left than they are promised")
 	}
 	return notices
+}
+
+// FormatDuration writes a duration as a configuration does, without the zero units of Go: "30m", not "30m0s".
+func FormatDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // Refresh returns how long to wait after a success at now; never less than Floor. draw in [0,1) places the attempt in the

@@ -105,6 +105,11 @@ func (f Fleet) check() error {
 	const day = 24 * time.Hour
 	var errs []error
 	refuse := func(bad bool, format string, args ...any) {
+		for i, arg := range args {
+			if d, ok := arg.(time.Duration); ok {
+				args[i] = schedule.FormatDuration(d)
+			}
+		}
 		if bad {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
