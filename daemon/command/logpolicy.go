@@ -199,7 +199,8 @@ func (a *app) policySet() *cobra.Command {
 		Use:   "set AREA=LEVEL",
 		Short: "Give an area another level for a while, in a running daemon",
 		Long: "Give an area another level for a while, in a running daemon, through its admin socket. It ends by itself, and with the\n" +
-			"process. The areas are those of the log policy; root is the top level.",
+			"process. The areas are those of the log policy; root is the top level. It prints the level that is in force now, and\n" +
+			"where that comes from, as `renewd log-policy explain` does.",
 		Example: "  renewd log-policy set token=DEBUG --for 15m -c config.yaml\n" +
 			"  renewd log-policy set token --for 0s -c config.yaml",
 		Args:              cobra.ExactArgs(1),
@@ -223,7 +224,12 @@ func (a *app) policySet() *cobra.Command {
 		if _, err := client.SetLevel(c.Context(), area, level, duration); err != nil {
 			return &exit{code: exitOther, err: err}
 		}
-		return nil
+		text, err := client.Levels(c.Context(), area)
+		if err != nil {
+			return &exit{code: exitOther, err: err}
+		}
+		now, _, _ := strings.Cut(text, "\n")
+		return a.print([]byte(now + "\n"))
 	}
 	return c
 }
