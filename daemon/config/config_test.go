@@ -221,6 +221,8 @@ func TestMistakes(t *testing.T) {
 		{"bare mode", publish("- {file: /d, mode: 0644}"), `write it in quotes: "0644"`},
 		{"bare mode of another kind", publish("- {file: /d, mode: 0o644}"), `write it in quotes, such as "0640"`},
 		{"mode", publish("- {file: /d, mode: '1777'}"), `mode must be permissions in octal digits, at most 0777, not "1777"`},
+		{"mode for nobody", publish("- {file: /d, mode: '000'}"), `6:26: error: mode "000" does not let the owner read`},
+		{"mode for all but the owner", publish("- {file: /d, mode: '0377'}"), `mode "0377" does not let the owner read`},
 		{"owner", publish("- {file: /d, owner: root}"), `owner must be a number, not "root"`},
 		{"owner of all", publish("- {file: /d, owner: 4294967295}"), `owner must be a number`},
 		{"one path", second("{file: /run/../run/a}"), "9:22: error: published twice: both are \"/run/a\"\n    9 |     publish: [{file: /run/../run/a}]\n      |                      ^^^^^^^^^^^^^\n  help: the other is at 6:15"},

@@ -79,13 +79,16 @@ func (m *mode) DecodeValue(v strict.Value) {
 			Help: `for example "0640"`})
 	default:
 		n, _ := strconv.ParseUint(v.Text(), 8, 32)
-		m.Perm = fs.FileMode(n)
+		if m.Perm = fs.FileMode(n); m.Perm&0o400 == 0 {
+			v.Fail(strict.Mistake{Rule: strict.RuleValue, Problem: v.Label() + " " + v.Show() + " does not let the owner read: renewd reads what it published",
+				Help: `for example "0640"`})
+		}
 	}
 }
 
 // Schema implements strict.Custom.
 func (*mode) Schema() map[string]any {
-	return map[string]any{"type": "string", "title": "octal digits in quotes", "pattern": octal().String()}
+	return map[string]any{"type": "string", "title": "octal digits in quotes", "pattern": "^0?[4-7][0-7]{2}$"}
 }
 
 // String implements strict.Custom.
