@@ -138,8 +138,14 @@ func probeAll(p *policy, doc *strict.Document) {
 			continue
 		}
 		file, err := probe(h.Path, h.Name)
-		if err == nil && slices.ContainsFunc(files, func(other string) bool { return other == file || sameFile(other, file) }) {
-			err = errSame
+		for _, other := range files {
+			switch {
+			case err != nil:
+			case other == file || sameFile(other, file):
+				err = errSame
+			case hasBeside(other, file) || hasBeside(file, other):
+				err = errBeside
+			}
 		}
 		if err != nil {
 			refuse(doc, name, err)
