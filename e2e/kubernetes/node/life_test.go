@@ -37,8 +37,15 @@ func TestJobCompletes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	completed(t, ns, "report")
+	checkEnd(t, podOf(t, ns))
+}
+
+// completed waits until a Job is complete.
+func completed(t *testing.T, ns, name string) {
+	t.Helper()
 	trial.Eventually(t, 90*time.Second, func() error {
-		job, err := lab.Client.BatchV1().Jobs(ns).Get(t.Context(), "report", metav1.GetOptions{})
+		job, err := lab.Client.BatchV1().Jobs(ns).Get(t.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
@@ -49,7 +56,6 @@ func TestJobCompletes(t *testing.T) {
 		}
 		return fmt.Errorf("the Job is %+v", job.Status)
 	})
-	checkEnd(t, podOf(t, ns))
 }
 
 // checkEnd looks at how a pod ended: the application first, then renewd with 0.
