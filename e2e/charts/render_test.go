@@ -158,6 +158,7 @@ func TestRefusals(t *testing.T) {
 		{chart.Request{Set: []string{"token.refreshInterval=ten"}}, "at '/token/refreshInterval': 'ten' does not match pattern"},
 		{chart.Request{Set: []string{"token.refreshAt=120%"}}, "at '/token/refreshAt'"},
 		{chart.Request{Set: []string{"token.mountPath=token"}}, "at '/token/mountPath'"},
+		{chart.Request{Set: []string{"token.fileMode=0044"}}, "at '/token/fileMode'"},
 		{chart.Request{Set: []string{"token.expirationSeconds=60"}}, "at '/token/expirationSeconds': minimum: got 60, want 600"},
 		{chart.Request{Set: []string{"image.digest=sha256:12"}}, "at '/image/digest'"},
 		{chart.Request{Set: []string{"sidecar.runAsUser=0"}}, "at '/sidecar/runAsUser'"},

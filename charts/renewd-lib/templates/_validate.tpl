@@ -10,7 +10,7 @@ What values must look like. The patterns are also those of the validating policy
 {{- define "renewd.pattern.percentages" -}}^[0-9]{1,2}([.][0-9]+)?%( *- *[0-9]{1,2}([.][0-9]+)?%)?$ {{- end -}}
 {{- define "renewd.pattern.directory" -}}^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$ {{- end -}}
 {{- define "renewd.pattern.fileName" -}}^[A-Za-z0-9_-][A-Za-z0-9._-]*$ {{- end -}}
-{{- define "renewd.pattern.mode" -}}^0?[0-7]{3}$ {{- end -}}
+{{- define "renewd.pattern.mode" -}}^0?[4-7][0-7]{2}$ {{- end -}}
 {{- define "renewd.pattern.configMap" -}}^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$ {{- end -}}
 {{- define "renewd.pattern.digest" -}}^(sha256:[a-f0-9]{64})?$ {{- end -}}
 
@@ -39,7 +39,7 @@ What values must look like. The patterns are also those of the validating policy
     "refreshAt" (list "percentages" "percentages of the life such as 70%-80%")
     "mountPath" (list "directory" "an absolute directory path")
     "fileName" (list "fileName" "the name of a file, not a path")
-    "fileMode" (list "mode" "permissions in octal digits such as \"0644\", in quotes")
+    "fileMode" (list "mode" "permissions in octal digits such as \"0644\", in quotes, and let the owner read")
     "configMap" (list "configMap" "the name of a ConfigMap")
 -}}
   {{- $value := get $ $key -}}

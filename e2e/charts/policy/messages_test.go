@@ -39,7 +39,7 @@ func TestMessages(t *testing.T) {
 		program     = "renewd: mount-path must not be /renewd, which is the program in the sidecar, nor below it"
 		within      = "renewd: refresh-at must lie within 1% and 99%, the smaller first"
 		bySubPath   = "renewd: a container mounts renewd-out by subPath, which would keep its first token for ever: mount the directory"
-		mode        = "renewd: fileMode in the params ConfigMap must be permissions in octal digits such as 0644"
+		mode        = "renewd: fileMode in the params ConfigMap must be permissions in octal digits such as 0644, and let the owner read"
 		fileName    = "renewd: fileName in the params ConfigMap must be the name of a file, not a path"
 		audience    = "renewd: annotation renewd.github.io/audience (or audience in the params ConfigMap) must be visible ASCII characters without spaces"
 		unknown     = "renewd: unknown renewd.github.io/ annotation (known: config, audience, refresh-interval, refresh-at, keep, outage, mount-path)"
@@ -83,6 +83,7 @@ func TestMessages(t *testing.T) {
 		{inParams("mountPath", "/renewd"), program},
 		{inParams("fileName", "a/b"), fileName},
 		{inParams("fileMode", "rw"), mode},
+		{inParams("fileMode", "0244"), mode}, // renewd reads what it published
 		{subPath("token", ""), bySubPath},
 		{subPath("", "$(POD_NAME)"), bySubPath},
 	}
