@@ -48,8 +48,8 @@ var plan = map[string][]string{
 // onlyIn names the folders that may import a library from outside, for libraries that are kept in one place.
 var onlyIn = map[string][]string{
 	"github.com/fsnotify/fsnotify":     {"watcher"},
-	"github.com/golang-jwt/jwt/v5":     {"daemon/source/internal/..."},
-	"github.com/go-jose/go-jose/v4":    {"daemon/source/...", "daemon/command"},
+	"github.com/golang-jwt/jwt/v5":     {"daemon/source/internal/keyfile"},
+	"github.com/go-jose/go-jose/v4":    {"daemon/source/internal/keyfile"},
 	"github.com/spf13/cobra":           {"daemon/command"},
 	"go.yaml.in/yaml/v4":               {"daemon/config/strict"},
 	"golang.org/x/net":                 {"daemon/source/spiffe"},
