@@ -5,8 +5,6 @@ package directory
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +20,7 @@ import (
 	"time"
 
 	"github.com/renewd/renewd/daemon"
+	"github.com/renewd/renewd/daemon/sink/internal/sample"
 )
 
 // header is a further file.
@@ -32,50 +30,14 @@ func (header) Encode(t daemon.Token) ([]byte, error) {
 	return []byte("Bearer " + t.Value.Reveal()), nil
 }
 
-// memory returns a directory in memory, where an fsync costs nothing, or an ordinary one where there is none.
-func memory(t testing.TB) string {
-	dir, err := os.MkdirTemp("/dev/shm", "renewd-directory-")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
 func sink(path string) *Sink {
 	return &Sink{Path: path, Name: "orders", Files: map[string]daemon.Format{"header": header{}}, Owner: -1, Group: -1}
-}
-
-// token returns the nth token, of which complete can say whether it is all there.
-func token(n int) (daemon.Token, daemon.Record) {
-	sum := sha256.Sum256([]byte(strconv.Itoa(n)))
-	issued := time.Date(2026, 11, 23, 4, 5, 6, 0, time.UTC)
-	t := daemon.Token{
-		Value: daemon.NewSecret(strconv.Itoa(n) + "." + strings.Repeat(hex.EncodeToString(sum[:]), 20)), Type: "Bearer",
-		IssuedAt: issued, ExpiresAt: issued.Add(time.Hour),
-	}
-	return t, daemon.Record{Type: t.Type, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Draw: 0.25, Fingerprint: "f1"}
-}
-
-func complete(data []byte) bool {
-	number, _, _ := strings.Cut(string(data), ".")
-	n, err := strconv.Atoi(number)
-	t, _ := token(n)
-	return err == nil && t.Value.Reveal() == string(data)
-}
-
-func publish(t testing.TB, s *Sink, n int) {
-	t.Helper()
-	tok, r := token(n)
-	if err := s.Write(t.Context(), tok, r); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // check fails unless exactly token n is published, in all files.
 func check(t testing.TB, s *Sink, n int) {
 	t.Helper()
-	want, _ := token(n)
+	want, _ := sample.Token(n)
 	tok, r, err := s.Read(t.Context())
 	if err != nil || !tok.Value.Equal(want.Value) || r.Token != want.Digest() || !tok.ExpiresAt.Equal(want.ExpiresAt) || r.Fingerprint != "f1" {
 		t.Errorf("read: token %v, record %+v, error %v", tok, r, err)
@@ -99,22 +61,9 @@ func metaOf(t testing.TB, s *Sink) (m metadata) {
 	return m
 }
 
-func list(t testing.TB, dir string) []string {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := []string{}
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	return names
-}
-
 // generations returns the names in dir that are generations, and the others.
 func generations(t testing.TB, dir string) (found, others []string) {
-	for _, name := range list(t, dir) {
+	for _, name := range sample.List(t, dir) {
 		if isGeneration(name) {
 			found = append(found, name)
 		} else {
@@ -133,27 +82,19 @@ func inForce(t testing.TB, s *Sink) string {
 	return name
 }
 
-func wantFailure(t testing.TB, err error, text string) {
-	t.Helper()
-	f, ok := errors.AsType[*daemon.Failure](err)
-	if !ok || f.Class != daemon.ClassWrite || f.Hint == "" || !strings.Contains(f.Error(), text) {
-		t.Errorf("got %#v, want a failure of class write with a hint that says %q", err, text)
-	}
-}
-
 func TestLayout(t *testing.T) {
-	s := sink(filepath.Join(memory(t), "orders"))
-	publish(t, s, 1)
+	s := sink(filepath.Join(sample.Dir(t), "orders"))
+	sample.Publish(t, s, 1)
 	check(t, s, 1)
 	first := inForce(t, s)
-	publish(t, s, 2)
+	sample.Publish(t, s, 2)
 	check(t, s, 2)
 	second := inForce(t, s)
 	if found, others := generations(t, s.Path); !slices.Contains(found, first) || !slices.Contains(found, second) || len(found) != 2 ||
 		!slices.Equal(others, []string{"..data", "header", "token", "token.json"}) {
 		t.Errorf("generations %q, others %q", found, others)
 	}
-	publish(t, s, 3)
+	sample.Publish(t, s, 3)
 	if found, _ := generations(t, s.Path); slices.Contains(found, first) || !slices.Contains(found, second) || len(found) != 2 {
 		t.Errorf("generations %q", found)
 	}
@@ -167,18 +108,18 @@ func TestLayout(t *testing.T) {
 		t.Errorf("paths %q", got)
 	}
 	record, err := os.ReadFile(filepath.Join(s.Path, inForce(t, s), ".renewd"))
-	tok, _ := token(3)
+	tok, _ := sample.Token(3)
 	if err != nil || strings.Contains(string(record), tok.Value.Reveal()) {
 		t.Errorf("the record holds the token, or cannot be read: %v", err)
 	}
 }
 
 func TestGenerationCountsAcrossRestarts(t *testing.T) {
-	path := filepath.Join(memory(t), "orders")
+	path := filepath.Join(sample.Dir(t), "orders")
 	for n := range 3 {
 		s := sink(path)
-		publish(t, s, n)
-		tok, _ := token(n)
+		sample.Publish(t, s, n)
+		tok, _ := sample.Token(n)
 		want := metadata{"Bearer", tok.IssuedAt, tok.ExpiresAt, "orders", int64(n + 1)}
 		if got := metaOf(t, s); got != want {
 			t.Errorf("token.json is %+v, want %+v", got, want)
@@ -191,8 +132,8 @@ func TestGenerationCountsAcrossRestarts(t *testing.T) {
 func TestReaderSeesOnlyWholeGenerations(t *testing.T) {
 	// On a busy machine fewer replacements must do, but the reader must have seen some of them.
 	const replacements, atLeast, atLeastSeen, budget = 20_000, 300, 20, time.Second
-	s := sink(filepath.Join(memory(t), "orders"))
-	publish(t, s, 0)
+	s := sink(filepath.Join(sample.Dir(t), "orders"))
+	sample.Publish(t, s, 0)
 	var begun, ended atomic.Int64
 	var done atomic.Bool
 	var resolved int
@@ -212,7 +153,7 @@ func TestReaderSeesOnlyWholeGenerations(t *testing.T) {
 			case err != nil && begun.Load() < before+2, err != nil && !errors.Is(err, fs.ErrNotExist):
 				t.Errorf("after %d switches: %v", begun.Load()-before, err)
 				return
-			case err == nil && (!complete(raw) || string(line) != "Bearer "+string(raw)):
+			case err == nil && (!sample.Whole(raw) || string(line) != "Bearer "+string(raw)):
 				t.Errorf("a reader saw %d and %d bytes that do not belong together", len(raw), len(line))
 				return
 			case target != last:
@@ -221,7 +162,7 @@ func TestReaderSeesOnlyWholeGenerations(t *testing.T) {
 			}
 			before = ended.Load()
 			raw, err = os.ReadFile(filepath.Join(s.Path, "token"))
-			if err != nil && begun.Load() < before+2 || err == nil && !complete(raw) {
+			if err != nil && begun.Load() < before+2 || err == nil && !sample.Whole(raw) {
 				t.Errorf("a reader by name saw %d bytes, error %v", len(raw), err)
 				return
 			}
@@ -230,7 +171,7 @@ func TestReaderSeesOnlyWholeGenerations(t *testing.T) {
 	n := 0
 	for start := time.Now(); n < replacements && (n < atLeast || distinct.Load() < atLeastSeen || time.Since(start) < budget); n++ {
 		begun.Add(1)
-		publish(t, s, n+1)
+		sample.Publish(t, s, n+1)
 		ended.Add(1)
 	}
 	done.Store(true)
@@ -244,10 +185,10 @@ func TestModeWhateverTheUmask(t *testing.T) {
 	for _, umask := range []int{0o077, 0o000} {
 		for mode, dirMode := range map[fs.FileMode]fs.FileMode{0: 0o700, 0o600: 0o700, 0o640: 0o750, 0o644: 0o755} {
 			t.Run(fmt.Sprintf("umask %03o mode %03o", umask, mode), func(t *testing.T) {
-				s := sink(filepath.Join(memory(t), "orders"))
+				s := sink(filepath.Join(sample.Dir(t), "orders"))
 				s.Mode = mode
 				defer syscall.Umask(syscall.Umask(umask))
-				publish(t, s, 1)
+				sample.Publish(t, s, 1)
 				if mode == 0 {
 					mode = 0o600
 				}
@@ -264,12 +205,12 @@ func TestModeWhateverTheUmask(t *testing.T) {
 }
 
 func TestOwnerOfAllThatIsMade(t *testing.T) {
-	s := sink(filepath.Join(memory(t), "orders"))
+	s := sink(filepath.Join(sample.Dir(t), "orders"))
 	s.Owner, s.Group = os.Getuid(), os.Getgid()
 	if s.Owner == 0 {
 		s.Owner, s.Group = 1234, 2345
 	}
-	publish(t, s, 1)
+	sample.Publish(t, s, 1)
 	for _, name := range []string{".", "..data/.", "token", "token.json", "header", "..data/.renewd"} {
 		info, err := os.Stat(filepath.Join(s.Path, name))
 		if err != nil {
@@ -283,20 +224,20 @@ func TestOwnerOfAllThatIsMade(t *testing.T) {
 }
 
 func TestEqualBytesMakeNoGeneration(t *testing.T) {
-	s := sink(filepath.Join(memory(t), "orders"))
-	publish(t, s, 1)
+	s := sink(filepath.Join(sample.Dir(t), "orders"))
+	sample.Publish(t, s, 1)
 	before := inForce(t, s)
 	record := filepath.Join(s.Path, before, ".renewd")
 	info, err := os.Stat(record)
 	if err != nil {
 		t.Fatal(err)
 	}
-	publish(t, s, 1)
+	sample.Publish(t, s, 1)
 	if again, err := os.Stat(record); err != nil || !os.SameFile(info, again) || inForce(t, s) != before {
 		t.Errorf("the same token was written again, error %v", err)
 	}
 
-	tok, r := token(1)
+	tok, r := sample.Token(1)
 	r.Draw = 0.75
 	if err := s.Write(t.Context(), tok, r); err != nil {
 		t.Fatal(err)
@@ -311,9 +252,9 @@ func TestEqualBytesMakeNoGeneration(t *testing.T) {
 }
 
 func TestFormatsAreAddedAndTakenAway(t *testing.T) {
-	path := filepath.Join(memory(t), "orders")
+	path := filepath.Join(sample.Dir(t), "orders")
 	s := sink(path)
-	publish(t, s, 1)
+	sample.Publish(t, s, 1)
 	if err := errors.Join(os.Symlink("elsewhere", filepath.Join(path, "their-link")), os.Symlink("..data/gone", filepath.Join(path, "gone"))); err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +264,7 @@ func TestFormatsAreAddedAndTakenAway(t *testing.T) {
 	if _, _, err := s.Read(t.Context()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), `"other" is missing`) {
 		t.Errorf("read before: %v", err)
 	}
-	publish(t, s, 1)
+	sample.Publish(t, s, 1)
 	if _, others := generations(t, path); !slices.Equal(others, []string{"..data", "other", "their-link", "token", "token.json"}) {
 		t.Errorf("names %q", others)
 	}
@@ -362,19 +303,19 @@ func TestDamageIsSeenAndHealed(t *testing.T) {
 		{"directory deleted", os.RemoveAll, "does not exist", true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := sink(filepath.Join(memory(t), "orders"))
-			publish(t, s, 0)
-			publish(t, s, 1)
+			s := sink(filepath.Join(sample.Dir(t), "orders"))
+			sample.Publish(t, s, 0)
+			sample.Publish(t, s, 1)
 			if err := c.damage(s.Path); err != nil {
 				t.Fatal(err)
 			}
-			want, _ := token(1)
+			want, _ := sample.Token(1)
 			tok, _, err := s.Read(t.Context())
-			wantFailure(t, err, c.says)
+			sample.WantFailure(t, err, c.says)
 			if errors.Is(err, fs.ErrNotExist) != c.missing || tok.Value.Equal(want.Value) != c.trusted || tok.Value.IsZero() == c.trusted {
 				t.Errorf("token %v, error %v", tok, err)
 			}
-			publish(t, s, 1)
+			sample.Publish(t, s, 1)
 			check(t, s, 1)
 			if found, _ := generations(t, s.Path); len(found) > 2 {
 				t.Errorf("generations %q", found)
@@ -384,7 +325,7 @@ func TestDamageIsSeenAndHealed(t *testing.T) {
 }
 
 func TestForeignThingsAreLeftAlone(t *testing.T) {
-	dir := memory(t)
+	dir := sample.Dir(t)
 	s := sink(dir)
 	foreign := []string{
 		"..2026_11_23_04_05_06.1234567890", "..2026_11_23_04_05_06.0123456789abcdeg", "..2026_13_23_04_05_06.0123456789abcdef",
@@ -400,13 +341,13 @@ func TestForeignThingsAreLeftAlone(t *testing.T) {
 		os.Symlink("x", filepath.Join(dir, "..data_tmp-0123456789abcdef"))); err != nil {
 		t.Fatal(err)
 	}
-	publish(t, s, 1)
-	publish(t, s, 2)
+	sample.Publish(t, s, 1)
+	sample.Publish(t, s, 2)
 	if err := s.Remove(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(foreign)
-	if got := list(t, dir); !slices.Equal(got, foreign) {
+	if got := sample.List(t, dir); !slices.Equal(got, foreign) {
 		t.Errorf("left %q, want %q", got, foreign)
 	}
 	if err := s.Remove(t.Context()); err != nil {
@@ -419,7 +360,7 @@ func TestForeignThingsAreLeftAlone(t *testing.T) {
 
 // A generation that another process is building is locked, and no leftover.
 func TestLockedGenerationIsLeftAlone(t *testing.T) {
-	dir := memory(t)
+	dir := sample.Dir(t)
 	building := filepath.Join(dir, "..2026_11_23_04_05_06.0123456789abcdef")
 	if err := os.Mkdir(building, 0o700); err != nil {
 		t.Fatal(err)
@@ -431,25 +372,25 @@ func TestLockedGenerationIsLeftAlone(t *testing.T) {
 	if locked(f) {
 		t.Fatal("locked already")
 	}
-	publish(t, sink(dir), 1)
+	sample.Publish(t, sink(dir), 1)
 	if _, err := os.Stat(building); err != nil {
 		t.Error(err)
 	}
 	_ = f.Close()
-	publish(t, sink(dir), 1)
+	sample.Publish(t, sink(dir), 1)
 	if _, err := os.Stat(building); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the leftover is still there: %v", err)
 	}
 }
 
 func TestTwoProcessesDoNotCorrupt(t *testing.T) {
-	path := filepath.Join(memory(t), "orders")
-	publish(t, sink(path), 0)
+	path := filepath.Join(sample.Dir(t), "orders")
+	sample.Publish(t, sink(path), 0)
 	var wg sync.WaitGroup
 	for writer := range 2 {
 		wg.Go(func() {
 			for n := range 100 {
-				tok, r := token(writer*1000 + n)
+				tok, r := sample.Token(writer*1000 + n)
 				// A new Sink every time: as if the process had just started.
 				if err := sink(path).Write(context.Background(), tok, r); err != nil {
 					if _, ok := errors.AsType[*daemon.Failure](err); !ok {
@@ -460,7 +401,7 @@ func TestTwoProcessesDoNotCorrupt(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	publish(t, sink(path), 5000)
+	sample.Publish(t, sink(path), 5000)
 	check(t, sink(path), 5000)
 	if found, _ := generations(t, path); len(found) != 2 {
 		t.Errorf("generations %q", found)
@@ -506,16 +447,16 @@ func TestPathsThatCannotBePublishedTo(t *testing.T) {
 		}, `of the name "a/b"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := memory(t)
+			dir := sample.Dir(t)
 			s, err := c.prepare(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			before := list(t, dir)
-			tok, r := token(1)
-			wantFailure(t, s.Check(), c.says)
-			wantFailure(t, s.Write(t.Context(), tok, r), c.says)
-			if after := list(t, dir); !slices.Equal(before, after) {
+			before := sample.List(t, dir)
+			tok, r := sample.Token(1)
+			sample.WantFailure(t, s.Check(), c.says)
+			sample.WantFailure(t, s.Write(t.Context(), tok, r), c.says)
+			if after := sample.List(t, dir); !slices.Equal(before, after) {
 				t.Errorf("left %q", after)
 			}
 		})
@@ -523,12 +464,12 @@ func TestPathsThatCannotBePublishedTo(t *testing.T) {
 }
 
 func TestFormatThatCannotBePublished(t *testing.T) {
-	s := sink(filepath.Join(memory(t), "orders"))
-	publish(t, s, 1)
+	s := sink(filepath.Join(sample.Dir(t), "orders"))
+	sample.Publish(t, s, 1)
 	before := inForce(t, s)
-	tok, r := token(2)
+	tok, r := sample.Token(2)
 	tok.Value = daemon.Secret{}
-	wantFailure(t, s.Write(t.Context(), tok, r), "no bytes")
+	sample.WantFailure(t, s.Write(t.Context(), tok, r), "no bytes")
 	if inForce(t, s) != before {
 		t.Error("a generation was made")
 	}
@@ -536,15 +477,15 @@ func TestFormatThatCannotBePublished(t *testing.T) {
 }
 
 func TestCheckLeavesNothing(t *testing.T) {
-	parent := memory(t)
+	parent := sample.Dir(t)
 	s := sink(filepath.Join(parent, "orders"))
-	if err := s.Check(); err != nil || len(list(t, parent)) != 0 {
-		t.Errorf("%v, left %q", err, list(t, parent))
+	if err := s.Check(); err != nil || len(sample.List(t, parent)) != 0 {
+		t.Errorf("%v, left %q", err, sample.List(t, parent))
 	}
-	publish(t, s, 1)
-	before := list(t, s.Path)
-	if err := s.Check(); err != nil || !slices.Equal(list(t, s.Path), before) {
-		t.Errorf("%v, left %q", err, list(t, s.Path))
+	sample.Publish(t, s, 1)
+	before := sample.List(t, s.Path)
+	if err := s.Check(); err != nil || !slices.Equal(sample.List(t, s.Path), before) {
+		t.Errorf("%v, left %q", err, sample.List(t, s.Path))
 	}
 }
 
@@ -571,10 +512,10 @@ func FuzzIsGeneration(f *testing.F) {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	s := sink(filepath.Join(memory(b), "orders"))
+	s := sink(filepath.Join(sample.Dir(b), "orders"))
 	n := 0
 	for b.Loop() {
 		n++
-		publish(b, s, n%2)
+		sample.Publish(b, s, n%2)
 	}
 }

@@ -4,13 +4,11 @@
 package directory
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -18,12 +16,13 @@ import (
 	"time"
 
 	"github.com/renewd/renewd/daemon"
+	"github.com/renewd/renewd/daemon/sink/internal/sample"
 )
 
 // TestMain makes the test binary its own child: one that publishes until it is killed, or one with a small file system.
 func TestMain(m *testing.M) {
 	var err error
-	switch os.Getenv("SINK_CHILD") {
+	switch os.Getenv(sample.Role) {
 	case "publish":
 		err = publishForever(os.Args[1])
 	case "full":
@@ -40,13 +39,13 @@ func TestMain(m *testing.M) {
 func publishForever(path string) error {
 	s := sink(path)
 	for n := 0; ; n++ {
-		tok, r := token(n / 2) // every other time only the record changes
+		tok, r := sample.Token(n / 2) // every other time only the record changes
 		r.Draw = float64(n%2) / 2
 		if err := s.Write(context.Background(), tok, r); err != nil {
 			return err
 		}
 		if n == 1 {
-			fmt.Println("publishing")
+			fmt.Print(sample.Publishing)
 		}
 	}
 }
@@ -57,7 +56,7 @@ func publishToFullDisk(path string) error {
 		return err
 	}
 	s := sink(path)
-	old, r := token(0)
+	old, r := sample.Token(0)
 	if err := s.Write(context.Background(), old, r); err != nil {
 		return err
 	}
@@ -69,7 +68,7 @@ func publishToFullDisk(path string) error {
 	if err != nil {
 		return err
 	}
-	next, r := token(1)
+	next, r := sample.Token(1)
 	if err := s.Write(context.Background(), next, r); !errors.Is(err, syscall.ENOSPC) || daemon.HintOf(err) == "" {
 		return fmt.Errorf("write: %w", err)
 	}
@@ -85,15 +84,8 @@ func publishToFullDisk(path string) error {
 }
 
 func TestFullDiskKeepsTheGeneration(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", memory(t))
-	cmd.Env = append(os.Environ(), "SINK_CHILD=full", "GORACE=atexit_sleep_ms=0")
-	// Unshareflags, unlike Cloneflags, makes the mounts private as well.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	if os.Geteuid() != 0 { // an ordinary user needs a user namespace to mount
-		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
-	}
+	cmd := sample.Child(t.Context(), "full", sample.Dir(t))
+	sample.OwnMounts(cmd)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
@@ -103,27 +95,12 @@ func TestFullDiskKeepsTheGeneration(t *testing.T) {
 func TestKilledProcessLeavesAWholeGeneration(t *testing.T) {
 	leftovers := 0
 	for round := 0; round < 25 || leftovers == 0 && round < 1000; round++ {
-		path := filepath.Join(memory(t), "orders")
-		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", path)
-		cmd.Env = append(os.Environ(), "SINK_CHILD=publish", "GORACE=atexit_sleep_ms=0")
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if line, err := bufio.NewReader(out).ReadString('\n'); line != "publishing\n" {
-			t.Fatalf("child says %q, %v", line, err)
-		}
-		time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait()
+		path := filepath.Join(sample.Dir(t), "orders")
+		cmd := sample.Child(t.Context(), "publish", path)
+		sample.UntilKilled(t, cmd, rand.N(3*time.Millisecond))
 
 		data, err := os.ReadFile(filepath.Join(path, "token"))
-		if err != nil || !complete(data) {
+		if err != nil || !sample.Whole(data) {
 			t.Fatalf("round %d: %d bytes, error %v", round, len(data), err)
 		}
 		found, others := generations(t, path)
@@ -139,7 +116,7 @@ func TestKilledProcessLeavesAWholeGeneration(t *testing.T) {
 		if len(found) > 2 || !slices.Equal(others, []string{"..data", "header", "token", "token.json"}) {
 			t.Fatalf("round %d: generations %q, others %q", round, found, others)
 		}
-		if names := list(t, filepath.Join(path, inForce(t, s))); !slices.Equal(names, []string{".renewd", "header", "token", "token.json"}) {
+		if names := sample.List(t, filepath.Join(path, inForce(t, s))); !slices.Equal(names, []string{".renewd", "header", "token", "token.json"}) {
 			t.Fatalf("round %d: the generation holds %q", round, names)
 		}
 	}

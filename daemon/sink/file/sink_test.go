@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"github.com/renewd/renewd/daemon"
+	"github.com/renewd/renewd/daemon/sink/internal/sample"
 )
 
 // text is a format that can be read back.
@@ -37,70 +37,12 @@ type opaque func(t daemon.Token) ([]byte, error)
 
 func (f opaque) Encode(t daemon.Token) ([]byte, error) { return f(t) }
 
-// memory returns a directory in memory, where an fsync costs nothing, or an ordinary one where there is none.
-func memory(t testing.TB) string {
-	dir, err := os.MkdirTemp("/dev/shm", "renewd-file-")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
 func sink(path string) *Sink { return &Sink{Path: path, Format: text{}, Owner: -1, Group: -1} }
 
-// token returns the nth token, of which complete can say whether it is all there.
-func token(n int) (daemon.Token, daemon.Record) {
-	sum := sha256.Sum256([]byte(strconv.Itoa(n)))
-	issued := time.Date(2026, 11, 23, 4, 5, 6, 789, time.UTC)
-	t := daemon.Token{
-		Value: daemon.NewSecret(strconv.Itoa(n) + "." + strings.Repeat(hex.EncodeToString(sum[:]), 20)), Type: "Bearer",
-		IssuedAt: issued, ExpiresAt: issued.Add(time.Hour),
-	}
-	return t, daemon.Record{Type: t.Type, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Draw: 0.25, First: true, Fingerprint: "f1"}
-}
-
-func complete(data []byte) bool {
-	number, _, _ := strings.Cut(string(data), ".")
-	n, err := strconv.Atoi(number)
-	t, _ := token(n)
-	return err == nil && t.Value.Reveal() == string(data)
-}
-
-func publish(t testing.TB, s *Sink, n int) {
-	t.Helper()
-	tok, r := token(n)
-	if err := s.Write(t.Context(), tok, r); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func list(t testing.TB, dir string) []string {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := []string{}
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	return names
-}
-
-// wantFailure checks that err is a failure of ClassWrite with a remedy, which says text.
-func wantFailure(t testing.TB, err error, text string) {
-	t.Helper()
-	f, ok := errors.AsType[*daemon.Failure](err)
-	if !ok || f.Class != daemon.ClassWrite || f.Hint == "" || !strings.Contains(f.Error(), text) {
-		t.Errorf("got %#v, want a failure of class write with a hint that says %q", err, text)
-	}
-}
-
 func TestReadReturnsWhatWriteWrote(t *testing.T) {
-	dir := memory(t)
+	dir := sample.Dir(t)
 	s := sink(filepath.Join(dir, "token"))
-	tok, r := token(1)
+	tok, r := sample.Token(1)
 	tok.IssuedAt = tok.IssuedAt.In(time.FixedZone("", 3600))
 	r.IssuedAt = tok.IssuedAt
 	if err := s.Write(t.Context(), tok, r); err != nil {
@@ -117,7 +59,7 @@ func TestReadReturnsWhatWriteWrote(t *testing.T) {
 	if rec.Token != tok.Digest() || rec.File != hex.EncodeToString(sum[:]) || rec.Draw != 0.25 || !rec.First || rec.Fingerprint != "f1" {
 		t.Errorf("record differs: %+v", rec)
 	}
-	if names := list(t, dir); !slices.Equal(names, []string{".token.renewd", "token"}) {
+	if names := sample.List(t, dir); !slices.Equal(names, []string{".token.renewd", "token"}) {
 		t.Errorf("directory holds %q", names)
 	}
 	record, err := os.ReadFile(filepath.Join(dir, ".token.renewd"))
@@ -130,11 +72,11 @@ func TestReadReturnsWhatWriteWrote(t *testing.T) {
 }
 
 func TestReadWithoutDecoderReturnsTimesOnly(t *testing.T) {
-	s := sink(filepath.Join(memory(t), "token"))
+	s := sink(filepath.Join(sample.Dir(t), "token"))
 	s.Format = opaque(text{}.Encode)
-	publish(t, s, 1)
+	sample.Publish(t, s, 1)
 	got, rec, err := s.Read(t.Context())
-	want, _ := token(1)
+	want, _ := sample.Token(1)
 	if err != nil || !got.Value.IsZero() || !got.ExpiresAt.Equal(want.ExpiresAt) || rec.Token != want.Digest() {
 		t.Errorf("got %v until %v, record %+v, error %v", got, got.ExpiresAt, rec, err)
 	}
@@ -144,8 +86,8 @@ func TestReadWithoutDecoderReturnsTimesOnly(t *testing.T) {
 func TestReaderSeesOnlyWholeTokens(t *testing.T) {
 	// On a busy machine fewer replacements must do, but the reader must have seen some of them.
 	const replacements, atLeast, atLeastSeen, budget = 20_000, 1000, 20, time.Second
-	s := sink(filepath.Join(memory(t), "token"))
-	publish(t, s, 0)
+	s := sink(filepath.Join(sample.Dir(t), "token"))
+	sample.Publish(t, s, 0)
 	var done atomic.Bool
 	var reads int
 	var distinct atomic.Int64
@@ -153,7 +95,7 @@ func TestReaderSeesOnlyWholeTokens(t *testing.T) {
 	wg.Go(func() {
 		for last := ""; !done.Load(); reads++ {
 			data, err := os.ReadFile(s.Path)
-			if err != nil || !complete(data) {
+			if err != nil || !sample.Whole(data) {
 				t.Errorf("a reader saw %d bytes, error %v", len(data), err)
 				return
 			}
@@ -165,7 +107,7 @@ func TestReaderSeesOnlyWholeTokens(t *testing.T) {
 	})
 	n := 0
 	for start := time.Now(); n < replacements && (n < atLeast || distinct.Load() < atLeastSeen || time.Since(start) < budget); n++ {
-		publish(t, s, n+1)
+		sample.Publish(t, s, n+1)
 	}
 	done.Store(true)
 	wg.Wait()
@@ -178,10 +120,10 @@ func TestModeWhateverTheUmask(t *testing.T) {
 	for _, umask := range []int{0o077, 0o000} {
 		for _, mode := range []fs.FileMode{0, 0o600, 0o640, 0o644} {
 			t.Run(fmt.Sprintf("umask %03o mode %03o", umask, mode), func(t *testing.T) {
-				s := sink(filepath.Join(memory(t), "token"))
+				s := sink(filepath.Join(sample.Dir(t), "token"))
 				s.Mode = mode
 				defer syscall.Umask(syscall.Umask(umask))
-				publish(t, s, 1)
+				sample.Publish(t, s, 1)
 				want := mode
 				if want == 0 {
 					want = 0o600
@@ -197,12 +139,12 @@ func TestModeWhateverTheUmask(t *testing.T) {
 }
 
 func TestOwnerOfFileAndRecord(t *testing.T) {
-	s := sink(filepath.Join(memory(t), "token"))
+	s := sink(filepath.Join(sample.Dir(t), "token"))
 	s.Owner, s.Group = os.Getuid(), os.Getgid()
 	if s.Owner == 0 {
 		s.Owner, s.Group = 1234, 2345
 	}
-	publish(t, s, 1)
+	sample.Publish(t, s, 1)
 	for _, path := range []string{s.Path, filepath.Join(filepath.Dir(s.Path), ".token.renewd")} {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -218,16 +160,16 @@ func TestOwnerOfFileAndRecord(t *testing.T) {
 }
 
 func TestEqualBytesAreNotWritten(t *testing.T) {
-	s := sink(filepath.Join(memory(t), "token"))
+	s := sink(filepath.Join(sample.Dir(t), "token"))
 	record := filepath.Join(filepath.Dir(s.Path), ".token.renewd")
-	publish(t, s, 1)
+	sample.Publish(t, s, 1)
 	file, rec := identity(t, s.Path), identity(t, record)
-	publish(t, s, 1)
+	sample.Publish(t, s, 1)
 	if identity(t, s.Path) != file || identity(t, record) != rec {
 		t.Error("the same token was written again")
 	}
 
-	tok, r := token(1)
+	tok, r := sample.Token(1)
 	r.Draw = 0.75
 	if err := s.Write(t.Context(), tok, r); err != nil {
 		t.Fatal(err)
@@ -274,19 +216,19 @@ func TestDamageIsSeenAndHealed(t *testing.T) {
 		{"record's mode", func(p string) error { return os.Chmod(record(p), 0o666) }, "its record has mode 0666", false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := sink(filepath.Join(memory(t), "token"))
-			publish(t, s, 0)
-			publish(t, s, 1)
+			s := sink(filepath.Join(sample.Dir(t), "token"))
+			sample.Publish(t, s, 0)
+			sample.Publish(t, s, 1)
 			if err := c.damage(s.Path); err != nil {
 				t.Fatal(err)
 			}
-			want, _ := token(1)
+			want, _ := sample.Token(1)
 			tok, _, err := s.Read(t.Context())
-			wantFailure(t, err, c.says)
+			sample.WantFailure(t, err, c.says)
 			if errors.Is(err, fs.ErrNotExist) != c.missing || tok.Value.Equal(want.Value) != c.trusted || tok.Value.IsZero() == c.trusted {
 				t.Errorf("token %v, error %v", tok, err)
 			}
-			publish(t, s, 1)
+			sample.Publish(t, s, 1)
 			if tok, _, err := s.Read(t.Context()); err != nil || !tok.Value.Equal(want.Value) {
 				t.Errorf("after healing: token %v, error %v", tok, err)
 			}
@@ -296,24 +238,24 @@ func TestDamageIsSeenAndHealed(t *testing.T) {
 
 // A process killed between record and file leaves the old file beside a record of both.
 func TestRecordDescribesTheFileItReplaces(t *testing.T) {
-	s := sink(filepath.Join(memory(t), "token"))
-	publish(t, s, 1)
+	s := sink(filepath.Join(sample.Dir(t), "token"))
+	sample.Publish(t, s, 1)
 	old, err := os.ReadFile(s.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	publish(t, s, 2)
+	sample.Publish(t, s, 2)
 	put := func() {
 		if err := os.WriteFile(s.Path, old, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	put()
-	want, _ := token(1)
+	want, _ := sample.Token(1)
 	if tok, r, err := s.Read(t.Context()); err != nil || !tok.Value.Equal(want.Value) || r.Token != want.Digest() {
 		t.Errorf("token %v, record %+v, error %v", tok, r, err)
 	}
-	publish(t, s, 3)
+	sample.Publish(t, s, 3)
 	put()
 	if tok, _, err := s.Read(t.Context()); err != nil || !tok.Value.Equal(want.Value) {
 		t.Errorf("the entry of the file that was there was lost: token %v, error %v", tok, err)
@@ -331,11 +273,11 @@ func TestFormatThatCannotBePublished(t *testing.T) {
 		{"error", "does not fit", func(daemon.Token) ([]byte, error) { return nil, unfit }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := sink(filepath.Join(memory(t), "token"))
-			publish(t, s, 1)
+			s := sink(filepath.Join(sample.Dir(t), "token"))
+			sample.Publish(t, s, 1)
 			before := identity(t, s.Path)
 			s.Format = c.format
-			tok, r := token(2)
+			tok, r := sample.Token(2)
 			err := s.Write(t.Context(), tok, r)
 			if err == nil || daemon.ClassOf(err) != daemon.ClassWrite || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v", err)
@@ -351,12 +293,12 @@ func TestFormatThatCannotBePublished(t *testing.T) {
 }
 
 func TestReadOfAnotherFormatYieldsNoToken(t *testing.T) {
-	s := sink(filepath.Join(memory(t), "token"))
+	s := sink(filepath.Join(sample.Dir(t), "token"))
 	s.Format = opaque(func(t daemon.Token) ([]byte, error) { return []byte("X=" + t.Value.Reveal()), nil })
-	publish(t, s, 1)
+	sample.Publish(t, s, 1)
 	s.Format = text{}
 	tok, _, err := s.Read(t.Context())
-	wantFailure(t, err, "does not match its record")
+	sample.WantFailure(t, err, "does not match its record")
 	if !tok.Value.IsZero() {
 		t.Error("a token was made up")
 	}
@@ -368,9 +310,9 @@ func TestLeftoversOfOursAreRemovedAndNothingElse(t *testing.T) {
 		".other.renewd-tmp-0123456789abcdef", ".token.renewd-tmp-0123456789abcdeg", ".token.renewd-tmp-0123456789abcdef0",
 		".token.renewd-tmp-", ".token.swp", "token.renewd-tmp-0123456789abcdef", ".token.renewd-tmp-x.renewd-tmp-0123456789abcdef",
 	}
-	dir := memory(t)
+	dir := sample.Dir(t)
 	s := sink(filepath.Join(dir, "token"))
-	publish(t, s, 1)
+	sample.Publish(t, s, 1)
 	for _, name := range slices.Concat(foreign, []string{ours, mine}) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
@@ -379,24 +321,24 @@ func TestLeftoversOfOursAreRemovedAndNothingElse(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, ".token.renewd-tmp-00000000000000aa"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	all := list(t, dir)
-	publish(t, sink(s.Path), 1)
+	all := sample.List(t, dir)
+	sample.Publish(t, sink(s.Path), 1)
 	if _, _, err := sink(s.Path).Read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := list(t, dir); !slices.Equal(got, all) {
+	if got := sample.List(t, dir); !slices.Equal(got, all) {
 		t.Errorf("publishing and reading left %q, want %q: what lies there may be another process's", got, all)
 	}
 	want := slices.DeleteFunc(all, func(n string) bool { return n == ours })
 	Sweep([]*Sink{s, sink(filepath.Join(dir, "another")), sink(filepath.Join(dir, "missing", "token"))})
-	if got := list(t, dir); !slices.Equal(got, want) {
+	if got := sample.List(t, dir); !slices.Equal(got, want) {
 		t.Errorf("left %q, want %q", got, want)
 	}
 	if err := s.Remove(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want = slices.DeleteFunc(want, func(n string) bool { return n == "token" || n == ".token.renewd" })
-	if got := list(t, dir); !slices.Equal(got, want) {
+	if got := sample.List(t, dir); !slices.Equal(got, want) {
 		t.Errorf("Remove left %q, want %q", got, want)
 	}
 	if err := s.Remove(t.Context()); err != nil {
@@ -405,12 +347,12 @@ func TestLeftoversOfOursAreRemovedAndNothingElse(t *testing.T) {
 }
 
 func TestRemoveLeavesAFileOfSomebodyElse(t *testing.T) {
-	s := sink(filepath.Join(memory(t), "token"))
-	publish(t, s, 1)
+	s := sink(filepath.Join(sample.Dir(t), "token"))
+	sample.Publish(t, s, 1)
 	if err := os.WriteFile(s.Path, []byte("theirs"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wantFailure(t, s.Remove(t.Context()), "does not match its record")
+	sample.WantFailure(t, s.Remove(t.Context()), "does not match its record")
 	if data, err := os.ReadFile(s.Path); err != nil || string(data) != "theirs" {
 		t.Errorf("%q, %v", data, err)
 	}
@@ -418,14 +360,14 @@ func TestRemoveLeavesAFileOfSomebodyElse(t *testing.T) {
 
 // A process that starts removes what it takes for leftovers: a live one that loses its temporary file so makes another.
 func TestTwoProcessesDoNotCorrupt(t *testing.T) {
-	dir := memory(t)
+	dir := sample.Dir(t)
 	path := filepath.Join(dir, "token")
-	publish(t, sink(path), 0)
+	sample.Publish(t, sink(path), 0)
 	var wg sync.WaitGroup
 	for writer := range 2 {
 		wg.Go(func() {
 			for n := range 200 {
-				tok, r := token(writer*1000 + n)
+				tok, r := sample.Token(writer*1000 + n)
 				// A new Sink every time: as if the process had just started.
 				if err := sink(path).Write(t.Context(), tok, r); err != nil && !strings.Contains(err.Error(), "taken away") {
 					t.Errorf("write: %v", err)
@@ -434,13 +376,13 @@ func TestTwoProcessesDoNotCorrupt(t *testing.T) {
 		})
 	}
 	for range 1000 {
-		if data, err := os.ReadFile(path); err != nil || !complete(data) {
+		if data, err := os.ReadFile(path); err != nil || !sample.Whole(data) {
 			t.Fatalf("a reader saw %d bytes, error %v", len(data), err)
 		}
 	}
 	wg.Wait()
-	publish(t, sink(path), 5000)
-	if names := list(t, dir); !slices.Equal(names, []string{".token.renewd", "token"}) {
+	sample.Publish(t, sink(path), 5000)
+	if names := sample.List(t, dir); !slices.Equal(names, []string{".token.renewd", "token"}) {
 		t.Errorf("directory holds %q", names)
 	}
 }
@@ -462,11 +404,11 @@ func FuzzParse(f *testing.F) {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	s := sink(filepath.Join(memory(b), "token"))
+	s := sink(filepath.Join(sample.Dir(b), "token"))
 	tokens := [2]daemon.Token{}
 	records := [2]daemon.Record{}
 	for n := range tokens {
-		tokens[n], records[n] = token(n)
+		tokens[n], records[n] = sample.Token(n)
 	}
 	for n := 0; b.Loop(); n++ {
 		if err := s.Write(b.Context(), tokens[n%2], records[n%2]); err != nil {
@@ -476,8 +418,8 @@ func BenchmarkWrite(b *testing.B) {
 }
 
 func BenchmarkRead(b *testing.B) {
-	s := sink(filepath.Join(memory(b), "token"))
-	publish(b, s, 1)
+	s := sink(filepath.Join(sample.Dir(b), "token"))
+	sample.Publish(b, s, 1)
 	for b.Loop() {
 		if _, _, err := s.Read(b.Context()); err != nil {
 			b.Fatal(err)

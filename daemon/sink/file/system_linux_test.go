@@ -4,7 +4,6 @@
 package file
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -21,11 +20,12 @@ import (
 	"time"
 
 	"github.com/renewd/renewd/daemon"
+	"github.com/renewd/renewd/daemon/sink/internal/sample"
 )
 
 // TestMain makes the test binary its own child: killed in mid-publish, in mounts of its own, or as another user.
 func TestMain(m *testing.M) {
-	if name := os.Getenv("SINK_CHILD"); name != "" {
+	if name := os.Getenv(sample.Role); name != "" {
 		os.Exit(child(name, os.Args[1]))
 	}
 	os.Exit(m.Run())
@@ -36,13 +36,13 @@ func child(name, dir string) int {
 	if name == "publish" {
 		s := sink(filepath.Join(dir, "token"))
 		for n := 0; ; n++ {
-			tok, r := token(n)
+			tok, r := sample.Token(n)
 			if err := s.Write(context.Background(), tok, r); err != nil {
 				fmt.Println(err)
 				return 1
 			}
 			if n == 1 {
-				fmt.Println("publishing")
+				fmt.Print(sample.Publishing)
 			}
 		}
 	}
@@ -54,7 +54,7 @@ func child(name, dir string) int {
 	if name == "owner" {
 		s.Owner = os.Geteuid() + 1
 	}
-	tok, r := token(1)
+	tok, r := sample.Token(1)
 	for label, err := range map[string]error{"check": s.Check(), "write": s.Write(context.Background(), tok, r)} {
 		f, ok := errors.AsType[*daemon.Failure](err)
 		if !ok {
@@ -84,7 +84,7 @@ var scenarios = map[string]scenario{
 		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16k"); err != nil {
 			return err
 		}
-		tok, r := token(0)
+		tok, r := sample.Token(0)
 		if err := sink(filepath.Join(dir, "token")).Write(context.Background(), tok, r); err != nil {
 			return err
 		}
@@ -130,9 +130,7 @@ func fill(path string) error {
 // user needs a user namespace, and as another user for those about permissions, if this is root.
 func command(t *testing.T, name, dir string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", dir)
-	// The race detector would wait a second before each exit.
-	cmd.Env = append(os.Environ(), "SINK_CHILD="+name, "GORACE=atexit_sleep_ms=0")
+	cmd := sample.Child(t.Context(), name, dir)
 	root := os.Geteuid() == 0
 	switch name {
 	case "publish":
@@ -141,13 +139,7 @@ func command(t *testing.T, name, dir string) *exec.Cmd {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		}
 	default:
-		// Unshareflags, unlike Cloneflags, makes the mounts private as well.
-		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-		if !root {
-			cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
-			cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-			cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
-		}
+		sample.OwnMounts(cmd)
 	}
 	return cmd
 }
@@ -155,7 +147,7 @@ func command(t *testing.T, name, dir string) *exec.Cmd {
 func TestWhatTheSystemRefusesIsExplained(t *testing.T) {
 	for name, c := range scenarios {
 		t.Run(name, func(t *testing.T) {
-			dir := memory(t)
+			dir := sample.Dir(t)
 			mode := map[string]fs.FileMode{"not permitted": 0o555, "owner": 0o777}[name]
 			if err := os.Chmod(dir, cmp.Or(mode, 0o700)); err != nil {
 				t.Fatal(err)
@@ -223,20 +215,20 @@ func TestPathsThatCannotBePublishedTo(t *testing.T) {
 		}, "go round in a circle"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := memory(t)
+			dir := sample.Dir(t)
 			path, err := c.prepare(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			before := list(t, dir)
+			before := sample.List(t, dir)
 			s := sink(path)
-			tok, r := token(1)
-			wantFailure(t, s.Check(), c.says)
-			wantFailure(t, s.Write(t.Context(), tok, r), c.says)
+			tok, r := sample.Token(1)
+			sample.WantFailure(t, s.Check(), c.says)
+			sample.WantFailure(t, s.Write(t.Context(), tok, r), c.says)
 			if _, _, err := s.Read(t.Context()); daemon.ClassOf(err) != daemon.ClassWrite {
 				t.Errorf("read: %v", err)
 			}
-			if after := list(t, dir); !slices.Equal(before, after) {
+			if after := sample.List(t, dir); !slices.Equal(before, after) {
 				t.Errorf("left %q", after)
 			}
 		})
@@ -244,15 +236,15 @@ func TestPathsThatCannotBePublishedTo(t *testing.T) {
 }
 
 func TestLongestNameWorks(t *testing.T) {
-	s := sink(filepath.Join(memory(t), strings.Repeat("n", 226)))
+	s := sink(filepath.Join(sample.Dir(t), strings.Repeat("n", 226)))
 	if err := s.Check(); err != nil {
 		t.Fatal(err)
 	}
-	publish(t, s, 1)
+	sample.Publish(t, s, 1)
 }
 
 func TestParentSymlinkIsFollowedAtEveryWrite(t *testing.T) {
-	dir := memory(t)
+	dir := sample.Dir(t)
 	for _, name := range []string{"a", "b"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
@@ -265,21 +257,21 @@ func TestParentSymlinkIsFollowedAtEveryWrite(t *testing.T) {
 		if err := os.Symlink(name, link); err != nil {
 			t.Fatal(err)
 		}
-		publish(t, s, n)
-		if data, err := os.ReadFile(filepath.Join(dir, name, "token")); err != nil || !complete(data) {
+		sample.Publish(t, s, n)
+		if data, err := os.ReadFile(filepath.Join(dir, name, "token")); err != nil || !sample.Whole(data) {
 			t.Errorf("%s: %d bytes, %v", name, len(data), err)
 		}
 	}
 }
 
 func TestDirectoryMadeAnewIsFound(t *testing.T) {
-	dir := filepath.Join(memory(t), "run")
+	dir := filepath.Join(sample.Dir(t), "run")
 	s := sink(filepath.Join(dir, "token"))
 	for n := range 2 {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		publish(t, s, n)
+		sample.Publish(t, s, n)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
@@ -296,30 +288,16 @@ func TestDirectoryMadeAnewIsFound(t *testing.T) {
 func TestKilledProcessLeavesWhatItsRecordDescribes(t *testing.T) {
 	leftovers := 0
 	for round := 0; round < 25 || leftovers == 0 && round < 1000; round++ {
-		dir := memory(t)
+		dir := sample.Dir(t)
 		cmd := command(t, "publish", dir)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if line, err := bufio.NewReader(out).ReadString('\n'); line != "publishing\n" {
-			t.Fatalf("child says %q, %v", line, err)
-		}
-		time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait()
+		sample.UntilKilled(t, cmd, rand.N(2*time.Millisecond))
 
 		path := filepath.Join(dir, "token")
 		data, err := os.ReadFile(path)
-		if err != nil || !complete(data) {
+		if err != nil || !sample.Whole(data) {
 			t.Fatalf("round %d: %d bytes, error %v", round, len(data), err)
 		}
-		if len(list(t, dir)) > 2 {
+		if len(sample.List(t, dir)) > 2 {
 			leftovers++
 		}
 		Sweep([]*Sink{sink(path)})
@@ -327,7 +305,7 @@ func TestKilledProcessLeavesWhatItsRecordDescribes(t *testing.T) {
 		if err != nil || tok.Value.Reveal() != string(data) {
 			t.Fatalf("round %d: token %v, error %v", round, tok, err)
 		}
-		if names := list(t, dir); !slices.Equal(names, []string{".token.renewd", "token"}) {
+		if names := sample.List(t, dir); !slices.Equal(names, []string{".token.renewd", "token"}) {
 			t.Fatalf("round %d: directory holds %q", round, names)
 		}
 	}
