@@ -62,7 +62,7 @@ func mountNamespace() *syscall.SysProcAttr {
 	return asRootIn(syscall.CLONE_NEWNS)
 }
 
-func TestPermissions(t *testing.T) { // W17, W23, FS3
+func TestPermissions(t *testing.T) {
 	if !inChild(t, asNobody()) {
 		return
 	}
@@ -97,7 +97,7 @@ func TestPermissions(t *testing.T) { // W17, W23, FS3
 	}
 }
 
-func TestInstanceLimit(t *testing.T) { // W22
+func TestInstanceLimit(t *testing.T) {
 	if !inChild(t, asRootIn(0)) {
 		return
 	}
@@ -115,7 +115,7 @@ func TestInstanceLimit(t *testing.T) { // W22
 	s.reaches(t, path, Inotify, soon)
 }
 
-func TestMounts(t *testing.T) { // W21, and what comes and goes over a watched directory, FS1
+func TestMounts(t *testing.T) { // and what comes and goes over a watched directory
 	if !inChild(t, mountNamespace()) {
 		return
 	}

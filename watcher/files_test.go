@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestVolumeSwap(t *testing.T) { // W1, W3, W4
+func TestVolumeSwap(t *testing.T) {
 	t.Parallel()
 	v := &volume{dir: t.TempDir()}
 	v.swap(t, "key", "one")
@@ -47,7 +47,7 @@ func TestVolumeSwap(t *testing.T) { // W1, W3, W4
 }
 
 // TestSwapStorm swaps while the watcher reads: nothing is ever missing, and the last content arrives.
-func TestSwapStorm(t *testing.T) { // W2
+func TestSwapStorm(t *testing.T) {
 	t.Parallel()
 	v := &volume{dir: t.TempDir()}
 	v.swap(t, "key", "0")
@@ -69,7 +69,7 @@ func TestSwapStorm(t *testing.T) { // W2
 	}
 }
 
-func TestRenameOver(t *testing.T) { // W5
+func TestRenameOver(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "file")
 	write(t, path, "one")
@@ -82,7 +82,7 @@ func TestRenameOver(t *testing.T) { // W5
 	r.wants(t, soon, "one", "two", "three")
 }
 
-func TestEditors(t *testing.T) { // W6, W8
+func TestEditors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
@@ -142,7 +142,7 @@ func processorTime(t *testing.T) time.Duration {
 
 // TestWritersInPlace is the real form of the bubble's table: no part is ever reported, if the writer pauses for less than it
 // takes to settle.
-func TestWritersInPlace(t *testing.T) { // W7, W9, W10
+func TestWritersInPlace(t *testing.T) {
 	tests := []struct {
 		name  string
 		pause time.Duration // from the first step to the last, at most
@@ -252,7 +252,7 @@ func TestASymlinkBecomesAFile(t *testing.T) {
 }
 
 // TestDirectoryReplaced: each way of losing the watched directory ends with events working again.
-func TestDirectoryReplaced(t *testing.T) { // W18, W19, W20, FS1
+func TestDirectoryReplaced(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(t *testing.T, top, dir string)
@@ -314,7 +314,7 @@ func TestDirectoriesAppear(t *testing.T) {
 	r.wants(t, soon, "missing", "behind")
 }
 
-func TestPollWithoutEvents(t *testing.T) { // W24: a hard link elsewhere gives none
+func TestPollWithoutEvents(t *testing.T) { // a hard link elsewhere gives no event
 	t.Parallel()
 	path, elsewhere := filepath.Join(t.TempDir(), "file"), filepath.Join(t.TempDir(), "link")
 	write(t, path, "one")
@@ -324,7 +324,7 @@ func TestPollWithoutEvents(t *testing.T) { // W24: a hard link elsewhere gives n
 	r.wants(t, soon, "one", "one more")
 }
 
-func TestUnreadable(t *testing.T) { // W15
+func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	fifo, big, loop := filepath.Join(dir, "fifo"), filepath.Join(dir, "big"), filepath.Join(dir, "loop")
@@ -457,7 +457,7 @@ func TestSetWithinChanged(t *testing.T) {
 }
 
 // TestRunLeavesNothing: of a watcher with real events, stopped while it settles.
-func TestRunLeavesNothing(t *testing.T) { // W27
+func TestRunLeavesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	write(t, path, "one")
 	for range 3 {
@@ -589,7 +589,7 @@ func TestEventTellsAtOnce(t *testing.T) {
 }
 
 // A symlink and its target share a directory watch, whichever was watched first; dropping one leaves the other.
-func TestAFileAndALinkToIt(t *testing.T) { // FS4
+func TestAFileAndALinkToIt(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	file, link := filepath.Join(dir, "file"), filepath.Join(other, "link")
 	write(t, file, "one")
@@ -620,7 +620,7 @@ func TestAFileAndALinkToIt(t *testing.T) { // FS4
 }
 
 // Who holds a deleted file open hides its end from a watch on the file; ours is on the directory.
-func TestDeletedWhileHeldOpen(t *testing.T) { // FS6
+func TestDeletedWhileHeldOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	write(t, path, "one")
 	held, err := os.Open(path)

@@ -137,9 +137,9 @@ func TestEditedFileSettles(t *testing.T) {
 		at    []time.Duration
 	}{
 		{"one write", []step{{0, put("new"), w}}, []string{"new"}, []time.Duration{300 * ms}},
-		{"W5 rename over at once", []step{{0, rename, []fsnotify.Op{fsnotify.Create}}}, []string{"whole"}, []time.Duration{0}},
+		{"rename over at once", []step{{0, rename, []fsnotify.Op{fsnotify.Create}}}, []string{"whole"}, []time.Duration{0}},
 		{
-			"W7 rm and create in two parts",
+			"rm and create in two parts",
 			[]step{
 				{0, remove, []fsnotify.Op{fsnotify.Remove}},
 				{1 * ms, put("fir"), []fsnotify.Op{fsnotify.Create, fsnotify.Write}},
@@ -148,12 +148,12 @@ func TestEditedFileSettles(t *testing.T) {
 			[]string{"first"}, []time.Duration{451 * ms},
 		},
 		{
-			"W9 truncate, pause, write",
+			"truncate, pause, write",
 			[]step{{0, put(""), w}, {300 * ms, put("ne"), w}, {600 * ms, put("newer"), w}},
 			[]string{"newer"}, []time.Duration{900 * ms},
 		},
 		{
-			"W10 a part that is valid",
+			"a part that is valid",
 			[]step{{0, put("longer"), w}, {150 * ms, more(" still"), w}},
 			[]string{"longer still"}, []time.Duration{450 * ms},
 		},
@@ -238,7 +238,7 @@ func TestPollFindsWhatEventsMissed(t *testing.T) {
 	})
 }
 
-func TestMtimeProvesNothing(t *testing.T) { // W25
+func TestMtimeProvesNothing(t *testing.T) {
 	for _, when := range []time.Time{time.Unix(0, 0), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)} {
 		inBubble(t, nil, func(t *testing.T, b *bubble) {
 			write(t, b.path, "odd")
@@ -257,7 +257,7 @@ func TestMtimeProvesNothing(t *testing.T) { // W25
 	})
 }
 
-func TestDegradedBacksOffAndRecovers(t *testing.T) { // W22, W24, FS3
+func TestDegradedBacksOffAndRecovers(t *testing.T) {
 	refuse := func(k *kernel) {
 		k.refuse = func(n int) error {
 			if n < 10 {
@@ -298,7 +298,7 @@ func TestDegradedBacksOffAndRecovers(t *testing.T) { // W22, W24, FS3
 	})
 }
 
-func TestErrorsCauseFullCheck(t *testing.T) { // FS2
+func TestErrorsCauseFullCheck(t *testing.T) {
 	tests := []struct {
 		kind string
 		err  error
@@ -391,7 +391,7 @@ func TestConstantWriterIsUnreadableOnce(t *testing.T) {
 	})
 }
 
-func TestRefusedContentIsToldAtEachPoll(t *testing.T) { // W26, W28
+func TestRefusedContentIsToldAtEachPoll(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, b *bubble) {
 		b.r.fail = true
 		replace(t, b.path, "new")
@@ -433,7 +433,7 @@ func TestRecheckDuringChangedIsNotLost(t *testing.T) {
 	})
 }
 
-func TestStopWhileSettling(t *testing.T) { // W27
+func TestStopWhileSettling(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, b *bubble) {
 		write(t, b.path, "new")
 		b.event(fsnotify.Write)

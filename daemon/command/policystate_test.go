@@ -16,7 +16,7 @@ import (
 	"github.com/renewd/renewd/watcher"
 )
 
-// W30: if the loop that looks at files hangs, the time of the last check stands still, /livez?check=policy fails after three
+// If the loop that looks at files hangs, the time of the last check stands still, /livez?check=policy fails after three
 // intervals, and nothing else does: the process is alive and tokens go on.
 func TestAHangingWatcherIsSeen(t *testing.T) {
 	dir := t.TempDir()

@@ -61,7 +61,7 @@ func TestWithFieldsAreFrozen(t *testing.T) {
 	contains(t, r.err.String(), `m="{\"n\":1}" ns="{\"i\":3}"`)
 }
 
-// L13: areas, handlers and floors.
+// Areas, handlers and floors.
 func TestAreasChooseTheirHandlers(t *testing.T) {
 	r := newRig(t).run()
 	r.SetTokens([]string{"db"})
@@ -194,7 +194,7 @@ func TestALateLineIsWritten(t *testing.T) {
 	}
 }
 
-// L15: a log call from within a handler.
+// A log call from within a handler.
 func TestAHandlerMayLog(t *testing.T) {
 	var s *Switch
 	w := writerFunc(func(p []byte) (int, error) {
@@ -236,7 +236,7 @@ func TestAHandlerMayPanic(t *testing.T) {
 	contains(t, r.err.String(), "log handler o: panic in a log handler", " | ERROR | kept")
 }
 
-// ZP3, LJ12: a short write is an error, and the next line begins on a line of its own.
+// A short write is an error, and the next line begins on a line of its own.
 func TestAShortWriteIsMended(t *testing.T) {
 	var got strings.Builder
 	room := 4000
@@ -344,7 +344,6 @@ func TestCallersAreThoseWhoLog(t *testing.T) {
 	}
 }
 
-// L17
 func TestCriticalDoesNotPanicInDevelopment(t *testing.T) {
 	r := newRig(t).run()
 	LogCritical(r.Logger().WithOptions(zap.Development()).Named("daemon"), "very bad", zap.Int("n", 1))

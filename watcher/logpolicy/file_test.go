@@ -68,7 +68,7 @@ func (f *file) forget() {
 	f.tested = time.Time{}
 }
 
-// L1, LJ1, LJ9, LJ10: reloads and rotations under load lose nothing and leak nothing.
+// Reloads and rotations under load lose nothing and leak nothing.
 func TestEveryLineOnceThroughReloadsAndRotations(t *testing.T) {
 	const writers, each, reloads = 8, 6000, 40
 	r := newRig(t).run()
@@ -123,7 +123,7 @@ func TestEveryLineOnceThroughReloadsAndRotations(t *testing.T) {
 	})
 }
 
-// LJ1: paths that come and go have one lumberjack each, and nothing is lost when a handler leaves the policy.
+// Paths that come and go have one lumberjack each, and nothing is lost when a handler leaves the policy.
 func TestReloadsAreFlat(t *testing.T) {
 	reloads := 10_000 * 4 / slow // fewer with the race detector
 	r := newRig(t).run()
@@ -154,7 +154,7 @@ func TestReloadsAreFlat(t *testing.T) {
 	}
 }
 
-// L2, LJ2: rotations as fast as possible overwrite nothing.
+// Rotations as fast as possible overwrite nothing.
 func TestFastRotationsKeepEveryLine(t *testing.T) {
 	r := newRig(t).run()
 	r.apply(fileHandler("maxLine: 64KiB, rotate: {maxSize: 64KiB, keep: 10000, maxTotal: 16GiB}"))
@@ -177,7 +177,7 @@ func TestFastRotationsKeepEveryLine(t *testing.T) {
 	}
 }
 
-// LJ2, LJ15: if the clock went back, backups still sort as they were written, and none is overwritten.
+// If the clock went back, backups still sort as they were written, and none is overwritten.
 func TestBackupsSortWhenTheClockWentBack(t *testing.T) {
 	r := newRig(t).run()
 	future := time.Now().UTC().Add(time.Hour).Truncate(time.Millisecond)
@@ -207,7 +207,7 @@ func TestBackupsSortWhenTheClockWentBack(t *testing.T) {
 	}
 }
 
-// L3, LJ4: a deleted file is made again by the first line over a second later; lost lines are counted.
+// A deleted file is made again by the first line over a second later; lost lines are counted.
 func TestADeletedFileIsMadeAgain(t *testing.T) {
 	r := newRig(t).run()
 	r.apply(fileHandler("mode: '0600', dirMode: '0711', path: DIR/sub"))
@@ -255,7 +255,7 @@ func TestThePathIsTestedAfterASecond(t *testing.T) {
 	contains(t, r.read("renewd.log"), "after\n")
 }
 
-// L4: logrotate renames the file; nothing is lost.
+// Logrotate renames the file; nothing is lost.
 func TestARenamedFileLosesNothing(t *testing.T) {
 	r := newRig(t).run()
 	r.apply(fileHandler(""))
@@ -276,7 +276,7 @@ func TestARenamedFileLosesNothing(t *testing.T) {
 	}
 }
 
-// L4: logrotate's "create" puts a new file in the place of the old one, with a mode of its own.
+// Logrotate's "create" puts a new file in the place of the old one, with a mode of its own.
 func TestAFilePutInItsPlaceIsTheLog(t *testing.T) {
 	r := newRig(t).run()
 	r.apply(fileHandler(""))
@@ -295,7 +295,7 @@ func TestAFilePutInItsPlaceIsTheLog(t *testing.T) {
 	wantMode(t, r.path("renewd.log"), 0o640)
 }
 
-// LJ3: an external truncate leaves no hole, also after a rotation.
+// An external truncate leaves no hole, also after a rotation.
 func TestAnExternalTruncateLeavesNoHole(t *testing.T) {
 	r := newRig(t).run()
 	r.apply(fileHandler("rotate: {maxSize: 64KiB}"))
@@ -319,7 +319,7 @@ func wantMode(t *testing.T, path string, want fs.FileMode) {
 	}
 }
 
-// L10, LJ13: modes are exact under any umask, for the file, its directory, backups and compressed backups.
+// Modes are exact under any umask, for the file, its directory, backups and compressed backups.
 func TestModesAreExact(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o077))
 	r := newRig(t).run()
@@ -354,7 +354,7 @@ func TestModesAreExact(t *testing.T) {
 	})
 }
 
-// L9, LJ11: what is no regular file is refused, and nothing is renamed; a symlink is resolved once.
+// What is no regular file is refused, and nothing is renamed; a symlink is resolved once.
 func TestOnlyRegularFilesAreWritten(t *testing.T) {
 	for name, place := range map[string]func(path string) error{
 		"fifo":      func(path string) error { return unix.Mkfifo(path, 0o600) },
@@ -427,7 +427,7 @@ func TestTwoHandlersCannotShareAFile(t *testing.T) {
 	}
 }
 
-// LJ14: one writing process. The lock is of an open file, so a second Switch stands for a second process.
+// One writing process. The lock is of an open file, so a second Switch stands for a second process.
 func TestASecondProcessIsRefused(t *testing.T) {
 	first, second := newRig(t).run(), newRig(t).run()
 	second.dir = first.dir
@@ -454,7 +454,7 @@ func TestASecondProcessIsRefused(t *testing.T) {
 	}
 }
 
-// L12: time rotation without writes makes one backup, and none of an empty file; a clock that steps back makes none.
+// Time rotation without writes makes one backup, and none of an empty file; a clock that steps back makes none.
 func TestRotationByTime(t *testing.T) {
 	if left := time.Until(time.Now().Truncate(24 * time.Hour).Add(24 * time.Hour)); left < time.Minute {
 		time.Sleep(left) // midnight would come in between
@@ -513,7 +513,7 @@ func TestAFileOfYesterdayIsRotatedAtStart(t *testing.T) {
 	}
 }
 
-// LJ8 and rule 5 of §7.2: retention by count, age and total; foreign files stay.
+// Retention by count, age and total; foreign files stay.
 func TestRetentionRemovesOnlyBackups(t *testing.T) {
 	now := time.Now().UTC()
 	for _, c := range []struct {
@@ -575,7 +575,6 @@ func TestLeftoversOfACrashAreRedone(t *testing.T) {
 	})
 }
 
-// L16
 func TestSyncMeansWritten(t *testing.T) {
 	r := newRig(t).run()
 	r.apply(fileHandler(""))
@@ -594,7 +593,7 @@ func TestSyncMeansWritten(t *testing.T) {
 	}
 }
 
-// L5, L6, LJ6, LJ7: these need another user than root, so the test runs again as a child.
+// These need another user than root, so the test runs again as a child.
 func TestWithoutPrivileges(t *testing.T) {
 	if dir := os.Getenv("LOGPOLICY_CHILD_DIR"); dir != "" {
 		r := newRig(t).run()
@@ -665,7 +664,7 @@ func TestWithoutPrivileges(t *testing.T) {
 	}
 }
 
-// LJ7, rule 9 of §7.2: a full disk is survived. /dev/full stands for it below the file's descriptor.
+// A full disk is survived. /dev/full stands for it below the file's descriptor.
 func TestAFullDiskIsSurvived(t *testing.T) {
 	r := newRig(t).run()
 	r.apply(fileHandler(""))

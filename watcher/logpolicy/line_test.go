@@ -53,7 +53,6 @@ func (p point) MarshalLogObject(e zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// ZP10
 func TestFieldsOfEveryTypeInBothForms(t *testing.T) {
 	at := time.Date(2026, 11, 23, 18, 0, 0, 5e6, time.UTC)
 	text, raw := lines(t, jsonAndText, func(log *zap.Logger) {
@@ -75,7 +74,7 @@ func TestFieldsOfEveryTypeInBothForms(t *testing.T) {
 	}
 }
 
-// ZP4: One record is one line, whatever is in it.
+// One record is one line, whatever is in it.
 func TestNothingForgesALine(t *testing.T) {
 	evil := "a\nb\rc\x1b[31m\u0085\u2028\u2029\x00\x7f\xffé"
 	text, raw := lines(t, jsonAndText, func(log *zap.Logger) {
@@ -96,7 +95,6 @@ func TestFieldsCanBeOmittedButATraceStays(t *testing.T) {
 	}
 }
 
-// L7
 func TestLongLinesAreCutAndSaySo(t *testing.T) {
 	const most = 1024
 	policy := fmt.Sprintf("formats: {text: {pattern: '%%(message)s', fields: omit}}\nhandlers: {t: {type: stream, maxLine: 1KiB}, j: {type: stream, stream: stdout, format: json, maxLine: 1KiB}}")

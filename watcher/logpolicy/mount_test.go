@@ -58,7 +58,7 @@ func (r *rig) lasted(line string) {
 	_, _ = r.Sync(), r.Sync()
 }
 
-// L5: the log volume turns read-only while its file is open, and while it is not. The first costs rotations, the second
+// The log volume turns read-only while its file is open, and while it is not. The first costs rotations, the second
 // lines, which are counted; neither costs the caller anything; and both end when the volume is writable again.
 //
 // The kernel refuses to make a file system read-only that has files open for writing (EBUSY), so the first is a read-only

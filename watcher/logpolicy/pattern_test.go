@@ -51,7 +51,7 @@ for p in job["patterns"]:
 json.dump(out, sys.stdout)
 `
 
-// L8, L18: every conversion of every field gives what Python's own logging gives, or is refused.
+// Every conversion of every field gives what Python's own logging gives, or is refused.
 func TestPatternsFormatAsPythonDoes(t *testing.T) {
 	at := time.Date(2026, 11, 23, 18, 0, 0, 123e6, time.UTC)
 	r := &record{time: at, level: Warning, name: "token.db", message: "héllo wörld ✓", process: 4242, started: at.Add(-4567 * time.Millisecond),
@@ -100,7 +100,7 @@ func TestPatternsThatAreRefused(t *testing.T) {
 	}
 }
 
-// L18: dates as Python's datetime prints them.
+// Dates as Python's datetime prints them.
 func TestDatesPrintAsPythonDoes(t *testing.T) {
 	zone := time.FixedZone("TST", -(9*3600 + 30*60))
 	times := []time.Time{time.Date(2026, 1, 2, 3, 4, 5, 67890000, zone), time.Date(2024, 12, 31, 12, 0, 59, 999999000, time.UTC), time.Date(2099, 7, 4, 0, 30, 0, 0, zone)}
@@ -134,7 +134,7 @@ json.dump(out, sys.stdout)
 	}
 }
 
-// L13, L18: the lines that pass are those that pass in Python, for levels, a tree of areas, and floors of handlers.
+// The lines that pass are those that pass in Python, for levels, a tree of areas, and floors of handlers.
 func TestLevelsDecideAsPythonDoes(t *testing.T) {
 	type job struct {
 		Levels map[string]int

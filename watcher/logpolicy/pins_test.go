@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ZP2, ZP6, ZP7, ZP9: what in zap loses lines, leaks, or ends the process is used nowhere in the daemon.
+// What in zap loses lines, leaks, or ends the process is used nowhere in the daemon.
 func TestUnsafePartsOfZapAreNotUsed(t *testing.T) {
 	unsafe := regexp.MustCompile(`\b(BufferedWriteSyncer|NewSampler\w*|RegisterSink|RegisterEncoder|NewProduction|NewDevelopment|zap\.Config|AtomicLevel|NewTee|zapfilter|ReplaceGlobals|os\.Exit|[lL]og\.Fatal)\b`)
 	seen := 0
@@ -43,7 +43,7 @@ func TestUnsafePartsOfZapAreNotUsed(t *testing.T) {
 }
 
 // The work-arounds were measured with these versions. Look at them again before another one is taken, and never take an
-// older one (FS5).
+// older one.
 func TestPinnedVersions(t *testing.T) {
 	text, err := os.ReadFile("../../go.mod")
 	if err != nil {
@@ -52,7 +52,7 @@ func TestPinnedVersions(t *testing.T) {
 	contains(t, string(text), "github.com/fsnotify/fsnotify v1.10.1\n", "go.uber.org/zap v1.28.0\n", "gopkg.in/natefinch/lumberjack.v2 v2.2.1\n")
 }
 
-// ZP8: stdout and stderr are often pipes, which cannot be synced, and that is no error.
+// Stdout and stderr are often pipes, which cannot be synced, and that is no error.
 func TestSyncOfAPipeIsNoError(t *testing.T) {
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -76,7 +76,7 @@ func TestSyncOfAPipeIsNoError(t *testing.T) {
 	lacks(t, string(b[:n]), "log handler")
 }
 
-// LJ5: a line that is larger than the file may be is written, cut or not, in a file of its own.
+// A line that is larger than the file may be is written, cut or not, in a file of its own.
 func TestALineLargerThanTheFile(t *testing.T) {
 	r := newRig(t).run()
 	r.apply(fileHandler("maxLine: 64KiB, rotate: {maxSize: 64KiB, keep: 100}"))
@@ -92,7 +92,7 @@ func TestALineLargerThanTheFile(t *testing.T) {
 	contains(t, text, "x…[+", " bytes]\n")
 }
 
-// LJ5: what a file may hold is counted here; lumberjack's own limit never cuts in.
+// What a file may hold is counted here; lumberjack's own limit never cuts in.
 func TestAFileMayBeLarge(t *testing.T) {
 	r := newRig(t).run()
 	r.apply(fileHandler("rotate: {maxSize: 16GiB}"))
@@ -106,7 +106,7 @@ func TestAFileMayBeLarge(t *testing.T) {
 	}
 }
 
-// LJ11: what takes the place of a log file after it was looked at is not written either.
+// What takes the place of a log file after it was looked at is not written either.
 func TestWhatReplacesALogFileIsNotOpened(t *testing.T) {
 	dir := t.TempDir()
 	target, link, fifo := filepath.Join(dir, "target"), filepath.Join(dir, "link"), filepath.Join(dir, "fifo")
@@ -120,7 +120,7 @@ func TestWhatReplacesALogFileIsNotOpened(t *testing.T) {
 	}
 }
 
-// LJ15: a CRITICAL line and the end make the file durable, by our own descriptor: lumberjack has no sync. A pipe in its place
+// A CRITICAL line and the end make the file durable, by our own descriptor: lumberjack has no sync. A pipe in its place
 // cannot be synced, so that each attempt is counted as EINVAL.
 func TestCriticalLinesAndTheEndAreSynced(t *testing.T) {
 	r := newRig(t).run()
@@ -155,7 +155,7 @@ func TestCriticalLinesAndTheEndAreSynced(t *testing.T) {
 	contains(t, r.read("renewd.log"), "ordinary\nurgent\n")
 }
 
-// LJ15: backups are named in UTC wherever the process runs, so that no name comes twice when a summer ends. The zone is that
+// Backups are named in UTC wherever the process runs, so that no name comes twice when a summer ends. The zone is that
 // of a child, since it holds for a whole process.
 func TestBackupsAreNamedInUTC(t *testing.T) {
 	const key = "LOGPOLICY_TEST_ZONE"

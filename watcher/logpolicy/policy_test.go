@@ -55,7 +55,7 @@ func TestTheFullFormHoldsOnlyDefaults(t *testing.T) {
 	}
 }
 
-// L11, and every code of §3
+// Every code of a mistake.
 func TestMistakesHaveACodeAndAPlace(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"", "p:1:1: error[LP002]"},
@@ -204,7 +204,7 @@ func TestAllMistakesAreListedAndTheLastLineSaysWhatStays(t *testing.T) {
 	}
 }
 
-// W11 to W16: what is no policy is refused cheaply, and the last good one stays.
+// What is no policy is refused cheaply, and the last good one stays.
 func TestRejectedContentCostsLittleAndChangesNothing(t *testing.T) {
 	for name, text := range map[string]string{"empty": "", "comments": "# a\n# b\n", "null": "null\n", "dashes": "---\n", "two": "version: 1\n---\nversion: 1\n",
 		"large": "version: 1\n" + strings.Repeat("a: b\n", 400_000), "bomb": bomb} {

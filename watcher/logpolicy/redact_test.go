@@ -56,7 +56,7 @@ func (o objecting) MarshalLogObject(e zapcore.ObjectEncoder) error {
 	return e.AddReflected("map", map[string]any{"deep": []any{map[string]string{"x": o.text}}})
 }
 
-// L14: planted tokens are in no output, whichever way they went in.
+// Planted tokens are in no output, whichever way they went in.
 func TestNoCanaryInAnyOutput(t *testing.T) {
 	r := newRig(t).run()
 	changed := r.Follow("p.yaml", false)
@@ -115,7 +115,7 @@ func TestNoCanaryInAnyOutput(t *testing.T) {
 	}
 }
 
-// ZP1, ZP9: With fields and the panic value are redacted too.
+// With fields and the panic value are redacted too.
 func TestThePanicOfALoggerHidesSecrets(t *testing.T) {
 	r := newRig(t).run()
 	for name, log := range map[string]func(string, ...zap.Field){"panic": r.Logger().Panic, "fatal": r.Logger().Fatal} {

@@ -145,7 +145,7 @@ func TestTheBuiltInPolicyTakesOverFromAFileThatIsNoLongerNamed(t *testing.T) {
 	}
 }
 
-// W28: if a file cannot be had, nothing of the new policy is visible, and it applies once that is repaired.
+// If a file cannot be had, nothing of the new policy is visible, and it applies once that is repaired.
 func TestPrepareIsAllOrNothing(t *testing.T) {
 	r := newRig(t).run()
 	changed := r.Follow("p.yaml", false)
@@ -188,7 +188,7 @@ func TestPrepareIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// W26: triggers that come while one is at work are done one after the other, and the last one counts.
+// Triggers that come while one is at work are done one after the other, and the last one counts.
 func TestReloadsAreOneAtATime(t *testing.T) {
 	r := newRig(t).run()
 	var group sync.WaitGroup
@@ -206,7 +206,7 @@ func TestReloadsAreOneAtATime(t *testing.T) {
 	}
 }
 
-// W27: the end during an apply comes soon and leaves nothing.
+// The end during an apply comes soon and leaves nothing.
 func TestRunMayEndDuringAnApply(t *testing.T) {
 	r := newRig(t).run()
 	stop := make(chan struct{})

@@ -40,7 +40,7 @@ func mustApply(t *testing.T, s *Switch, text string) {
 	}
 }
 
-// W29: a level that ends by itself, with no change of the file.
+// A level that ends by itself, with no change of the file.
 func TestTemporaryLevelsEndByThemselves(t *testing.T) {
 	bubble(t, func(s *Switch, out *buffer) {
 		until := time.Now().Add(90 * time.Second).UTC().Format(time.RFC3339)
@@ -270,7 +270,6 @@ func TestExplainSaysWhichLayerDecides(t *testing.T) {
 	}
 }
 
-// ZP5
 func TestParseLevel(t *testing.T) {
 	for text, want := range map[string]Level{"debug": Debug, "Info": Info, "WARNING": Warning, "warn": Warning, "30": Warning, "40": Error, "FATAL": Critical, "off": Off} {
 		if got, err := ParseLevel(text); err != nil || got != want {
