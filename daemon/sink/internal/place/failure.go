@@ -71,8 +71,8 @@ func step(err error) string {
 	return "system call"
 }
 
-// LongestName is how many bytes the name of a published file may have where names have 255: its temporary file has more.
-const LongestName = 255 - len("."+".renewd-tmp-") - randomDigits
+// longestName is how many bytes the name of a published file may have where names have 255: its temporary file has more.
+const longestName = 255 - len("."+".renewd-tmp-") - randomDigits
 
 // explain returns the sentence and the remedy for a system call that failed.
 func explain(step string, errno syscall.Errno) (sentence, hint string) {
@@ -80,7 +80,7 @@ func explain(step string, errno syscall.Errno) (sentence, hint string) {
 	case step == "chown" && (errno == syscall.EPERM || errno == syscall.EINVAL):
 		return "its owner may not be changed", "run renewd as root or with CAP_CHOWN and with ids that exist there, or remove owner and group"
 	case step == "renameat" && errno == syscall.EBUSY:
-		return "it is a mount point, which cannot be replaced", MountHint
+		return "it is a mount point, which cannot be replaced", mountHint
 	case step == "renameat" && errno == syscall.ENOENT:
 		return taken, takenHint
 	case errno == syscall.ENOENT && (step == "open" || step == "openat" || step == "mkdirat"):
@@ -102,7 +102,7 @@ func explain(step string, errno syscall.Errno) (sentence, hint string) {
 	case syscall.EDQUOT:
 		return "the disk quota is used up", "free space, or raise the quota"
 	case syscall.ENAMETOOLONG:
-		return "its name is too long", fmt.Sprintf("use a file name of at most %d bytes", LongestName)
+		return "its name is too long", fmt.Sprintf("use a file name of at most %d bytes", longestName)
 	case syscall.ELOOP:
 		return "the symlinks in its path go round in a circle", "correct the symlinks"
 	case syscall.EISDIR, syscall.EEXIST, syscall.ENOTEMPTY:

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// MountHint is the remedy for a file that is itself a mount point.
-const MountHint = "mount its directory instead of the single file: no subPath, no bind mount of the file"
+// mountHint is the remedy for a file that is itself a mount point.
+const mountHint = "mount its directory instead of the single file: no subPath, no bind mount of the file"
 
 // CheckMount returns a Refusal if path is a mount point: a rename onto it would fail. Where the system does not tell, it
 // returns nil.
 func CheckMount(path string) error {
 	if isMountPoint(path) {
-		return &Refusal{Text: "it is a mount point, which cannot be replaced", Hint: MountHint}
+		return &Refusal{Text: "it is a mount point, which cannot be replaced", Hint: mountHint}
 	}
 	return nil
 }
