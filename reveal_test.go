@@ -38,6 +38,7 @@ var revealed = map[string]int{
 	"daemon/source/kubernetes/kubernetes.go open":       1,
 	"daemon/source/oauth2/client.go authenticate":       2,
 	"daemon/source/oauth2/client.go awkward":            2,
+	"daemon/source/oauth2/client.go secrets":            1,
 	"daemon/source/oauth2/grant.go grant":               3,
 	"daemon/source/oauth2/refresh.go digest":            1,
 	"daemon/source/oauth2/refresh.go use":               1,

@@ -133,11 +133,11 @@ func TestCriticalLinesAndTheEndAreSynced(t *testing.T) {
 	defer func() { _ = read.Close() }()
 	f := r.theFile()
 	f.mu.Lock()
-	real := f.own
+	own := f.own
 	f.own = pipe
 	f.tested = time.Now().Add(time.Hour) // it is not looked for
 	f.mu.Unlock()
-	defer func() { _ = real.Close() }()
+	defer func() { _ = own.Close() }()
 	syncs := func(want uint64) {
 		t.Helper()
 		if n := r.counter("write_errors_total", "handler main errno EINVAL"); n != want {
