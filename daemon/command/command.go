@@ -5,8 +5,8 @@
 // the parts, and is the only package that knows every other one. It decides nothing about tokens.
 //
 // What the subcommands share: where the configuration comes from (origin.go, single.go), the tokens that it makes (kept.go,
-// clash.go), how results are printed (print.go, terminal.go). What runs behind run and demo is service.go, with reload.go,
-// board.go, log.go, policystate.go and memory.go.
+// clash.go), kinds of flags (flags.go), how results are printed (print.go, terminal.go). What runs behind run and demo is
+// service.go, with bind.go, reload.go, board.go, log.go, policystate.go and memory.go.
 package command
 
 import (

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/renewd/renewd/daemon/config/strict"
 	"github.com/renewd/renewd/daemon/schedule"
@@ -70,31 +69,6 @@ func (a *app) plan() *cobra.Command {
 
 // longestLife bounds --life: ten years, as for the ttl of a configuration.
 const longestLife = 3650 * 24 * time.Hour
-
-// longDuration is a flag that takes days, as durations of the configuration do.
-type longDuration time.Duration
-
-// durationFlag adds a flag for a duration.
-func durationFlag(f *pflag.FlagSet, into *time.Duration, name string, value time.Duration, usage string) {
-	*into = value
-	f.Var((*longDuration)(into), name, usage)
-}
-
-// String is empty for zero, which stands for none: so no help names it as the default.
-func (d *longDuration) String() string {
-	if *d == 0 {
-		return ""
-	}
-	return strict.FormatDuration(time.Duration(*d))
-}
-
-func (d *longDuration) Type() string { return "duration" }
-
-func (d *longDuration) Set(text string) error {
-	parsed, err := strict.ParseDuration(text)
-	*d = longDuration(parsed)
-	return err
-}
 
 // life returns a life to plan for, that starts at the epoch, and where it comes from.
 func (k *kept) life(asked time.Duration) (schedule.Life, string) {
