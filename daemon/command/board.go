@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -45,7 +46,12 @@ type entry struct {
 
 	issued, expires, windowStart, windowEnd time.Time
 	began, next, good                       time.Time
+
+	misses []time.Time // of the failures; never changed in place, for reports share it
 }
+
+// mostMisses bounds how many failures of a token are remembered: the first says since when, the latest how often.
+const mostMisses = 12
 
 func newBoard() *board {
 	return &board{started: time.Now().Round(0), counters: &status.Counters{}, byName: map[string]*entry{}, watches: map[string]status.Watch{}}
@@ -115,6 +121,10 @@ func (b *board) observe(e daemon.Event) {
 		return
 	case daemon.Failed:
 		n.failed = e.Err
+		if e.Failures == 1 {
+			n.misses = nil // those before were of another source
+		}
+		n.miss(e.Start)
 	case daemon.Published, daemon.Unchanged:
 		n.failed, n.good = nil, e.Start
 	default: // the source was not asked, so nothing is known of it
@@ -123,11 +133,23 @@ func (b *board) observe(e daemon.Event) {
 		}
 		e.Start = n.began
 	}
+	if e.Failures == 0 {
+		n.misses = nil
+	}
 	n.kind, n.trigger, n.failures, n.began, n.next = string(e.Kind), e.Trigger, e.Failures, e.Start, e.Next
 	if t := e.Token; !t.Value.IsZero() {
 		n.digest, n.issued, n.expires = status.DigestOf(t.Digest()), t.IssuedAt, t.ExpiresAt
 		n.windowStart, n.windowEnd = e.WindowStart, e.WindowEnd
 	}
+}
+
+// miss remembers when an attempt failed.
+func (e *entry) miss(at time.Time) {
+	misses := append(slices.Clone(e.misses), at)
+	if len(misses) > mostMisses {
+		misses = slices.Delete(misses, 1, 2)
+	}
+	e.misses = misses
 }
 
 // watched notes how the watching of one file goes. Only files that are not as they should be are kept, and those that
@@ -192,7 +214,7 @@ func (e entry) describe(now time.Time) status.Token {
 	t := e.kept.describe(now)
 	t.State, t.Trigger = e.kind, e.trigger
 	t.LastAttempt, t.LastSuccess, t.NextAttempt = e.began, e.good, e.next
-	t.ConsecutiveFailures = e.failures
+	t.ConsecutiveFailures, t.FailedAttempts = e.failures, e.misses
 	if e.digest != (status.Digest{}) {
 		t.TokenDigest, t.IssuedAt, t.ExpiresAt = e.digest, e.issued, e.expires
 		t.WindowStart, t.WindowEnd = e.windowStart, e.windowEnd

@@ -121,7 +121,11 @@ func remarks(t status.Token, now time.Time, color string) []cell {
 	if t.LastError != "" {
 		text := t.Name + ": " + t.LastError // what the disk says
 		if t.ConsecutiveFailures > 0 {
-			text = fmt.Sprintf("%s: %s: %s (%s)", t.Name, cmp.Or(t.LastErrorClass, "error"), t.LastError, when(t.LastAttempt, now))
+			since := ""
+			if t.ConsecutiveFailures > 1 && len(t.FailedAttempts) > 0 {
+				since = "; the first " + when(t.FailedAttempts[0], now)
+			}
+			text = fmt.Sprintf("%s: %s: %s (%s%s)", t.Name, cmp.Or(t.LastErrorClass, "error"), t.LastError, when(t.LastAttempt, now), since)
 		}
 		list = append(list, cell{"  " + strings.ReplaceAll(visible(text), "\n", "\n    "), color})
 	}

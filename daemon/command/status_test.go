@@ -32,6 +32,7 @@ func fleet() status.Report {
 		{Name: "soon", Valid: true, ExpiresAt: in(10 * time.Minute), Guarantee: 120, Files: file},
 		{Name: "expiring", Valid: true, ExpiresAt: in(time.Minute), Guarantee: 120, Files: file},
 		{Name: "failing", Valid: true, ExpiresAt: in(30 * time.Minute), ConsecutiveFailures: 2, LastAttempt: in(-time.Minute),
+			FailedAttempts: []time.Time{in(-2 * time.Minute), in(-time.Minute)},
 			LastErrorClass: "refused", LastError: "no\x1b[2J\nreally", Hint: "ask", Files: file},
 		{Name: "expired", ExpiresAt: in(-time.Minute), Files: file},
 		{Name: "none", LastError: "it does not exist", Files: append(file, status.File{Path: "/run/\x07", Mode: "\x1b[8m"})},
@@ -65,10 +66,10 @@ func TestStatusTable(t *testing.T) {
 			t.Errorf("%q is missing", want)
 		}
 	}
-	clock := noon.Add(-time.Minute).Local().Format(time.TimeOnly)
+	clock, first := noon.Add(-time.Minute).Local().Format(time.TimeOnly), noon.Add(-2*time.Minute).Local().Format(time.TimeOnly)
 	for _, want := range []string{
 		"\n  none: it does not exist\n", `/run/\a   \x1b[8m`, "1m00s ago at " + clock,
-		"\n  failing: refused: no\\x1b[2J\n    really (1m00s ago at " + clock + ")\n  help: ask\n",
+		"\n  failing: refused: no\\x1b[2J\n    really (1m00s ago at " + clock + "; the first 2m00s ago at " + first + ")\n  help: ask\n",
 	} {
 		if !strings.Contains(plain.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, plain.String())

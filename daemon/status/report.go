@@ -76,10 +76,11 @@ type Token struct {
 	LastAttempt time.Time `json:"lastAttempt,omitzero"` //
 	Guarantee   float64   `json:"guarantee,omitempty"`  // seconds of life that a reader finds left as long as the issuer works
 
-	ConsecutiveFailures int    `json:"consecutiveFailures"`
-	LastError           string `json:"lastError,omitempty"`      // of the last attempt, if it failed
-	LastErrorClass      string `json:"lastErrorClass,omitempty"` // config, refused, throttled, unavailable, malformed, write
-	Hint                string `json:"hint,omitempty"`           // the remedy for LastError
+	ConsecutiveFailures int         `json:"consecutiveFailures"`
+	FailedAttempts      []time.Time `json:"failedAttempts,omitempty"` // of those failures the first one and the latest, at most twelve
+	LastError           string      `json:"lastError,omitempty"`      // of the last attempt, if it failed
+	LastErrorClass      string      `json:"lastErrorClass,omitempty"` // config, refused, throttled, unavailable, malformed, write
+	Hint                string      `json:"hint,omitempty"`           // the remedy for LastError
 }
 
 // File is one published file or directory.

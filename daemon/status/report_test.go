@@ -49,7 +49,7 @@ func TestReportFieldNames(t *testing.T) {
 		"configuration": "error generation lastReload lastReloadSuccessful path sha256",
 		"logPolicy":     "error generation lastReload lastReloadSuccessful overrides path sha256",
 		"watches":       "error lastCheck path state",
-		"tokens": "consecutiveFailures expiresAt files guarantee hint issuedAt lastAttempt lastError lastErrorClass lastSuccess name" +
+		"tokens": "consecutiveFailures expiresAt failedAttempts files guarantee hint issuedAt lastAttempt lastError lastErrorClass lastSuccess name" +
 			" nextAttempt source state tokenDigest trigger valid windowEnd windowStart",
 	} {
 		node := any(tree)

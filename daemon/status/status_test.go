@@ -55,7 +55,7 @@ func full() Report {
 			Valid: true, State: "failed", Trigger: "schedule", TokenDigest: Digest{0x1a, 0x2b, 0x3c, 0x4d},
 			IssuedAt: at(-30), ExpiresAt: at(30), WindowStart: at(10), WindowEnd: at(20), NextAttempt: at(12),
 			LastSuccess: at(-30), LastAttempt: at(-2), Guarantee: 120,
-			ConsecutiveFailures: 3, LastError: "no answer", LastErrorClass: "unavailable", Hint: "look at the issuer",
+			ConsecutiveFailures: 3, FailedAttempts: []time.Time{at(-4), at(-3), at(-2)}, LastError: "no answer", LastErrorClass: "unavailable", Hint: "look at the issuer",
 		}, {
 			Name: "billing", Source: "oauth2", Files: []File{{Path: `/run/a "b"\c`, Mode: "0600", Format: "json"}},
 		}},

@@ -236,6 +236,14 @@ func outage(t *testing.T, s *Scene, b *Browser) {
 		t.Errorf("%s comes first", first)
 	}
 	until(t, b, `document.querySelectorAll(".track .fail").length > 1`)
+	// Who opens the page now sees those that came before.
+	if err := b.Open(s.URL()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, b, `document.querySelectorAll("#list > li").length === 3`)
+	if n := value[int](t, b, `document.querySelectorAll(".track .fail").length`); n < 2 {
+		t.Errorf("a page that is opened in the outage shows %d failures", n)
+	}
 	if title := value[string](t, b, `document.title`); title != "(1) renewd" {
 		t.Errorf("title %q", title)
 	}

@@ -103,6 +103,10 @@ func TestPageStates(t *testing.T) {
 		{"no expiry", reports(token("a", map[string]any{"expiresAt": nil})), []string{"expiry not said"}, ""},
 		{"both", reports(token("a", map[string]any{"valid": false}), token("b", map[string]any{"consecutiveFailures": 3, "lastError": "x"}), token("c", nil)),
 			[]string{"1 of 3 tokens is not valid. 1 more cannot be refreshed.", "not valid", "3 times in a row: x"}, ""},
+		{"an outage that began before anybody looked", reports(token("a", map[string]any{
+			"state": "failed", "consecutiveFailures": 30, "lastError": "x", "lastAttempt": past,
+			"failedAttempts": []any{past.Add(-9 * time.Minute), past.Add(-5 * time.Minute), past},
+		})), []string{"30 times in a row, the first 10 min", "ago: x"}, ""},
 		{"log policy", reports(token("a", nil)), []string{"level of token.orders", "DEBUG until", "in 14 min", "generation 12 stays", "LP012: unknown level", "by looking every few seconds", "too many open files"}, ""},
 		{"a crowd", reports(crowd...), []string{"All 700 tokens are fresh.", "those in trouble first; the first 500 are shown"}, ""},
 		{"an error", says(500, "no"), []string{"No report", "renewd answers, but not with a report: HTTP 500.", "There is no report yet."}, "500"},
@@ -127,6 +131,21 @@ func TestPageStates(t *testing.T) {
 			calm(t, browser, c.except)
 		})
 	}
+	t.Run("each failure of the report is on the bar", func(t *testing.T) {
+		now := time.Now()
+		life := map[string]any{"issuedAt": now.Add(-30 * time.Minute), "expiresAt": now.Add(30 * time.Minute)}
+		failing := maps.Clone(life)
+		maps.Copy(failing, map[string]any{"consecutiveFailures": 9, "lastError": "x", "failedAttempts": []any{now.Add(-15 * time.Minute), now}})
+		report.Store(reports(token("a", failing)))
+		if err := browser.Open(address); err != nil {
+			t.Fatal(err)
+		}
+		marks := `[...document.querySelectorAll(".track .fail")].map((e) => Math.round(parseFloat(e.style.left))).join()`
+		until(t, browser, marks+` === "25,50"`)
+		report.Store(reports(token("a", life)))
+		until(t, browser, marks+` === ""`)
+		calm(t, browser, "")
+	})
 	t.Run("the filter finds what is not shown", func(t *testing.T) {
 		report.Store(reports(crowd...))
 		if err := browser.Open(address); err != nil {

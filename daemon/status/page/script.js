@@ -205,7 +205,8 @@ function drawRow(row, t, urgency, word, time) {
   set(row.expires, expires ? `${expires <= time ? "expired" : "expires"} ${when(expires, time)}` : issued ? "expiry not said" : "");
   show(row.trouble, Boolean(t.lastError));
   if (t.lastError) {
-    const times = t.consecutiveFailures > 1 ? `, ${t.consecutiveFailures} times in a row` : "";
+    let times = t.consecutiveFailures > 1 ? `, ${t.consecutiveFailures} times in a row` : "";
+    if (times && t.failedAttempts) times += `, the first ${when(at(t.failedAttempts[0]), time)}`;
     set(row.error, `${t.lastErrorClass || "error"}${times}: ${t.lastError}`);
     set(row.hint, t.hint ? `What to do: ${t.hint}` : "");
   }
@@ -230,7 +231,7 @@ function drawTrack(row, t, time) {
     row.track.title = label;
     row.track.setAttribute("aria-label", label);
   }
-  noteFailure(row, t);
+  drawFailures(row, alive && t.failedAttempts || []);
   if (!alive) return;
   const put = (e, a, b) => {
     e.style.left = `${percent(a, from, to)}%`;
@@ -242,24 +243,19 @@ function drawTrack(row, t, time) {
   put(row.kept, to - (t.expiresAt ? (t.guarantee || 0) * 1000 : 0), to);
   show(row.next, Boolean(next));
   if (next) put(row.next, next);
-  for (const { mark, time: failed } of row.failures) put(mark, failed);
+  row.failures.forEach((mark, i) => put(mark, at(t.failedAttempts[i])));
 }
 
 const percent = (ms, from, to) => Math.min(100, Math.max(0, (100 * (ms - from)) / (to - from)));
 
-// noteFailure keeps the failures that this page has seen: a report knows only the last one.
-function noteFailure(row, t) {
-  const failed = t.state === "failed" ? at(t.lastAttempt) : NaN;
-  if (row.digest !== t.tokenDigest || !t.consecutiveFailures) {
-    for (const { mark } of row.failures) mark.remove();
-    row.failures = [];
-    row.digest = t.tokenDigest;
+// drawFailures makes as many marks as there are failures.
+function drawFailures(row, times) {
+  while (row.failures.length > times.length) row.failures.pop().remove();
+  while (row.failures.length < times.length) {
+    const mark = make("i", "fail");
+    row.track.append(mark);
+    row.failures.push(mark);
   }
-  if (!failed || row.failures.some((f) => f.time === failed)) return;
-  const mark = make("i", "fail");
-  row.track.append(mark);
-  row.failures.push({ mark, time: failed });
-  if (row.failures.length > 50) row.failures.shift().mark.remove();
 }
 
 function drawProblems() {
