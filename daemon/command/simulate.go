@@ -166,13 +166,20 @@ func (a *app) compare(s *simulation) error {
 	return nil
 }
 
-// label names the schedule by what it says. An outage moves the window, so that its percentages alone would be wrong.
+// label names the schedule by what it says. What moves the window is named, for its percentages alone would be wrong.
 func (s *simulation) label() string {
-	text := fmt.Sprintf("%s: %.0f-%.0f %%", s.name, 100*s.policy.AtStart, 100*s.policy.AtEnd)
-	if s.policy.Outage > 0 {
-		text += ", outage " + strict.FormatDuration(s.policy.Outage)
+	p, usual := s.policy, schedule.Default()
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s: %.0f-%.0f %%", s.name, 100*p.AtStart, 100*p.AtEnd)
+	for _, demand := range []struct {
+		name       string
+		is, unless time.Duration
+	}{{"outage", p.Outage, usual.Outage}, {"keep", p.Keep, usual.Keep}, {"before", p.Before, usual.Before}, {"interval", p.Interval, usual.Interval}} {
+		if demand.is != demand.unless {
+			fmt.Fprintf(&text, ", %s %s", demand.name, strict.FormatDuration(demand.is))
+		}
 	}
-	return text
+	return text.String()
 }
 
 // runRules simulates the rules, as many at a time as there are processors, and says on standard error how far it is.

@@ -131,8 +131,9 @@ func (f Fleet) check() error {
 
 // Recommend returns p with the latest window under which no pod of the fleet is ever without a valid token, whenever an
 // outage of this length begins: the later the window, the smaller the load. The window keeps its width, its edges are
-// whole percents, and p.Outage becomes 0, because the window now says it all. The fleet's own outages, wave and length do
-// not count. It is false if no window that ends after 20 % of the life survives.
+// whole percents, and p.Outage becomes 0, because the window now says it all. What else p demands stays: a window that Keep,
+// Before or Interval would move is not recommended. The fleet's own outages, wave and length do not count. It is false if no
+// window survives that ends after 20 % of the life, or where Interval demands it.
 func Recommend(f Fleet, p schedule.Policy, outage time.Duration) (schedule.Policy, bool, error) {
 	// Pods that start at any moment of a life meet the outage at any age of their token.
 	f.Wave, f.Anytime, f.Length = f.Life, 0, 0
@@ -142,9 +143,11 @@ func Recommend(f Fleet, p schedule.Policy, outage time.Duration) (schedule.Polic
 	var best schedule.Policy
 	found := false
 	// What ends later never survives what an earlier window does not, so the last survivor is found by halving.
-	for low, high := 20, 99; low <= high; {
+	latest := latestEnd(p, f.Life)
+	for low, high := min(20, latest), latest; low <= high; {
 		end := (low + high) / 2
-		p.AtStart, p.AtEnd = max(10, float64(end)-width)/100, float64(end)/100
+		earliest := float64(max(1, min(10, end/2)))
+		p.AtStart, p.AtEnd = max(earliest, float64(end)-width)/100, float64(end)/100
 		result, err := Run(f, Of("", p))
 		if err != nil {
 			return best, false, err
@@ -156,4 +159,12 @@ func Recommend(f Fleet, p schedule.Policy, outage time.Duration) (schedule.Polic
 		best, found, low = p, true, end+1
 	}
 	return best, found, nil
+}
+
+// latestEnd returns the last percent of a life at which a window can end without being moved by anything else that p says.
+func latestEnd(p schedule.Policy, life time.Duration) int {
+	p.AtStart, p.AtEnd = 0.99, 0.99
+	l := schedule.Life{Issued: at(0), Expires: at(int64(life))}
+	end := p.Window(l).End.Sub(l.Issued).Seconds() / min(life, schedule.LongestLife).Seconds()
+	return max(1, int(100*end+1e-6)) // a hundredth that is a little less than itself counts as itself
 }

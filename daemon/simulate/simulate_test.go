@@ -180,6 +180,54 @@ func TestRecommendIsTheLatestThatSurvives(t *testing.T) {
 	}
 }
 
+// What is recommended is what is in force once it is written: nothing else in the policy moves it.
+func TestRecommendedWindowIsTheOneInForce(t *testing.T) {
+	const m = time.Minute
+	f := Fleet{Pods: 200, Life: time.Hour, Seed: 1}
+	for _, c := range []struct {
+		name       string
+		change     func(*schedule.Policy)
+		outage     time.Duration
+		start, end float64
+	}{
+		{"the promise of two minutes", func(*schedule.Policy) {}, time.Second, 0.86, 0.96},
+		{"keep", func(p *schedule.Policy) { p.Keep = 15 * m }, 5 * m, 0.65, 0.75},
+		{"before", func(p *schedule.Policy) { p.Before = 30 * m }, 20 * m, 0.40, 0.50},
+		{"before, later than an outage demands", func(p *schedule.Policy) { p.Before = 12 * m }, 50 * m, 0.10, 0},
+		{"interval", func(p *schedule.Policy) { p.Interval = 10 * m }, 20 * m, 0.08, 0.16},
+		{"a short interval", func(p *schedule.Policy) { p.Interval = 5 * m }, 20 * m, 0.04, 0.08},
+	} {
+		p := schedule.Default()
+		c.change(&p)
+		got, ok, err := Recommend(f, p, c.outage)
+		if err != nil || ok != (c.end > 0) {
+			t.Errorf("%s: %t %v", c.name, ok, err)
+			continue
+		}
+		if !ok {
+			continue
+		}
+		if math.Abs(got.AtStart-c.start) > 1e-9 || math.Abs(got.AtEnd-c.end) > 1e-9 {
+			t.Errorf("%s: %.2f to %.2f, want %.2f to %.2f", c.name, got.AtStart, got.AtEnd, c.start, c.end)
+		}
+		w := got.Window(schedule.Life{Issued: at(0), Expires: at(int64(f.Life))})
+		for edge, share := range map[time.Time]float64{w.Start: got.AtStart, w.End: got.AtEnd} {
+			if in := edge.Sub(at(0)).Seconds() / f.Life.Seconds(); math.Abs(in-share) > 1e-6 {
+				t.Errorf("%s: %.4f is in force, %.2f is recommended", c.name, in, share)
+			}
+		}
+	}
+}
+
+// The figures to reach, for a fleet that is large enough for them: a slower spread or a faster retry breaks them.
+func TestAHundredThousandPods(t *testing.T) {
+	f := Fleet{Pods: 100_000, Life: time.Hour, Wave: time.Minute, Anytime: 10 * time.Minute, Seed: 1}
+	got, ideal := run(t, f, Of("renewd", schedule.Default())), f.Ideal()
+	if got.Mean > 1.4*ideal || got.SteadyPeak > 2.6*ideal || got.OutagePeak > 12*ideal || got.Without != 0 || got.Unserved != 0 {
+		t.Errorf("mean %.2f, steady peak %.2f, outage peak %.2f of N/TTL; %+v", got.Mean/ideal, got.SteadyPeak/ideal, got.OutagePeak/ideal, brief(got))
+	}
+}
+
 func TestImpossibleFleetsAreRefused(t *testing.T) {
 	good := Fleet{Pods: 1, Life: time.Hour}
 	for text, change := range map[string]func(*Fleet){
