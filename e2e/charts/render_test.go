@@ -256,6 +256,25 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// A number that the profile does not pass on would be obeyed by nobody, and nobody would know.
+func TestNotesNameNumbersThatReachNoPod(t *testing.T) {
+	const warning = "WARNING: token.outage is set, and token.config does not hand it on as ${RENEWD_OUTAGE}: it changes nothing."
+	for _, c := range []struct {
+		values []string
+		want   bool
+	}{
+		{[]string{"token.outage=20m", "token.config=version: 1"}, true},
+		{[]string{"token.outage=20m", "token.config=outage: ${RENEWD_OUTAGE}"}, false},
+		{[]string{"token.outage=20m"}, false},
+		{[]string{"token.config=version: 1"}, false},
+	} {
+		r := render(t, chart.Request{Chart: "renewd", Set: append([]string{"token.audience=x"}, c.values...)})
+		if got := strings.Contains(r.Notes, warning); got != c.want || strings.Contains(r.Notes, "token.keep") {
+			t.Errorf("%q: %t\n%s", c.values, got, r.Notes)
+		}
+	}
+}
+
 // The revision that pods carry changes with all that a pod gets, and with nothing else.
 func TestRevision(t *testing.T) {
 	revision := func(values ...string) string {

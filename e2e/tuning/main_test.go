@@ -47,7 +47,8 @@ func TestPageShowsWhatTheProgramSays(t *testing.T) {
 	}
 }
 
-// TestNumbersAreThoseOfTheTables looks for each load of the text in a table of the same document.
+// TestNumbersAreThoseOfTheTables looks for each load of the text, and of the comments on the chart's values, in a table of the
+// document.
 func TestNumbersAreThoseOfTheTables(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("../../docs/tuning.md")
@@ -64,10 +65,15 @@ func TestNumbersAreThoseOfTheTables(t *testing.T) {
 			inText = append(inText, found...)
 		}
 	}
-	if len(inText) < 5 {
-		t.Errorf("only %d loads found in the text", len(inText))
+	values, err := os.ReadFile("../../charts/renewd/values.yaml")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, n := range inText {
+	inValues := numbers.FindAllString(string(values), -1)
+	if len(inText) < 5 || len(inValues) < 5 {
+		t.Errorf("only %d loads found in the text, %d in the values", len(inText), len(inValues))
+	}
+	for _, n := range append(inText, inValues...) {
 		if !slices.Contains(inTables, n) {
 			t.Errorf("the text speaks of %s, which is in no table", n)
 		}
