@@ -84,7 +84,7 @@ func (e *engine) place(outages []Outage) {
 		e.outages = append(e.outages, o)
 	}
 	e.calm = slices.Repeat([]time.Duration{none}, len(e.outages))
-	e.steady = [2]time.Duration{settled * e.Life, e.Length}
+	e.steady = [2]time.Duration{e.started() + settled*e.Life, e.Length}
 	if len(e.outages) > 0 {
 		e.steady[1] = e.outages[0].Start
 	}

@@ -34,7 +34,8 @@ type Outage struct {
 	Start, Length time.Duration // from the start of the simulation
 }
 
-// A fleet is settled after three lives: what the start did to it is over, or will never be. Anytime is one outage at each
+// A fleet is settled after three lives, counted from the end of a start that takes longer than one: what the start did to it
+// is over, or will never be. Anytime is one outage at each
 // of twelve moments spread over the fifth life, so that a rule which keeps a fleet in step is not saved, or damned, by the
 // moment.
 const (
@@ -81,7 +82,7 @@ func Run(f Fleet, r Rule) (Result, error) {
 	e.place(nil)
 	var results []Result
 	for i := range moments {
-		o := Outage{anytime*f.Life + f.Life*time.Duration(i)/moments, f.Anytime}
+		o := Outage{f.started() + anytime*f.Life + f.Life*time.Duration(i)/moments, f.Anytime}
 		e.run(o.Start)
 		branch := e.branch()
 		branch.place([]Outage{o})
@@ -91,9 +92,17 @@ func Run(f Fleet, r Rule) (Result, error) {
 	return merge(results), nil
 }
 
+// started returns the moment that lives are counted from.
+func (f Fleet) started() time.Duration {
+	if f.Wave <= f.Life {
+		return 0
+	}
+	return f.Wave
+}
+
 // enough returns a length that shows all that Result speaks of.
 func (f Fleet) enough() time.Duration {
-	length := 2 * anytime * f.Life
+	length := f.started() + 2*anytime*f.Life
 	for _, o := range f.Outages {
 		length = max(length, o.Start+o.Length+2*f.Life)
 	}
@@ -117,10 +126,11 @@ func (f Fleet) check() error {
 	refuse(f.Pods < 1 || f.Pods > 10_000_000, "%d pods: from 1 to ten million", f.Pods)
 	refuse(f.Life < time.Second || f.Life > 30*day, "a life of %v: from a second to 30 days", f.Life)
 	refuse(f.Length < time.Second || f.Length > 366*day, "a length of %v: from a second to a year", f.Length)
-	refuse(f.Wave < 0, "a wave of %v is negative", f.Wave)
+	refuse(f.Wave < 0 || f.Wave > 366*day, "a wave of %v: up to a year", f.Wave)
 	refuse(!(f.Capacity >= 0) || math.IsInf(f.Capacity, 0), "a capacity of %v requests a second", f.Capacity)
 	refuse(f.Anytime < 0 || f.Anytime > 30*day, "an outage of %v: up to 30 days", f.Anytime)
-	refuse(f.Anytime > 0 && f.Length < (anytime+2)*f.Life+f.Anytime, "an outage at any moment needs a length of %v", (anytime+2)*f.Life+f.Anytime)
+	least := f.started() + (anytime+2)*f.Life + f.Anytime
+	refuse(f.Anytime > 0 && f.Length < least, "an outage at any moment needs a length of %v", least)
 	for _, o := range f.Outages {
 		refuse(f.Anytime > 0, "an outage at %v and one at any moment exclude each other", o.Start)
 		refuse(o.Length <= 0, "an outage of %v has no length", o.Length)
@@ -139,6 +149,9 @@ func Recommend(f Fleet, p schedule.Policy, outage time.Duration) (schedule.Polic
 	f.Wave, f.Anytime, f.Length = f.Life, 0, 0
 	f.Outages = []Outage{{Start: anytime * f.Life, Length: outage}}
 	p.Outage = 0
+	if outage >= f.Life {
+		return p, false, nil // nothing lives that long
+	}
 	width := math.Round(100 * (p.AtEnd - p.AtStart))
 	var best schedule.Policy
 	found := false

@@ -85,6 +85,15 @@ func TestClosedForms(t *testing.T) {
 	}
 }
 
+// A start that takes ten lives is over before anything is measured: every pod fails every second at the end of the outage.
+func TestALongStartIsOverBeforeTheOutage(t *testing.T) {
+	f := Fleet{Pods: 100, Life: time.Minute, Wave: 10 * time.Minute, Anytime: 50 * time.Second}
+	got := run(t, f, every(45*time.Second, time.Second))
+	if got.OutagePeak != 100 || got.Unserved != 0 || math.Abs(got.Mean-100/45.0) > 1e-9 {
+		t.Errorf("%+v", brief(got))
+	}
+}
+
 func brief(r Result) Result {
 	r.Load = nil
 	return r
@@ -235,7 +244,8 @@ func TestImpossibleFleetsAreRefused(t *testing.T) {
 		"pods: from 1 to ten":       func(f *Fleet) { f.Pods = 10_000_001 },
 		"a life of":                 func(f *Fleet) { f.Life = time.Millisecond },
 		"a length of":               func(f *Fleet) { f.Length = -1 },
-		"is negative":               func(f *Fleet) { f.Wave = -time.Second },
+		"a wave of -1s":             func(f *Fleet) { f.Wave = -time.Second },
+		"a wave of 9000h":           func(f *Fleet) { f.Wave = 9000 * time.Hour },
 		"a capacity of NaN":         func(f *Fleet) { f.Capacity = math.NaN() },
 		"a capacity of -1":          func(f *Fleet) { f.Capacity = -1 },
 		"has no length":             func(f *Fleet) { f.Outages = []Outage{{0, 0}} },
