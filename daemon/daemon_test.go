@@ -126,6 +126,7 @@ func TestReload(t *testing.T) {
 
 		// Another schedule: planned again with the same token and the same draw.
 		changed := b.again(t, i)
+		changed.Draw = func() float64 { return 0.01 } // for the next token
 		changed.Policy.AtStart, changed.Policy.AtEnd = 0.5, 0.5
 		d.Set([]*daemon.Keeper{changed.Keeper, other.Keeper})
 		synctest.Wait()
@@ -165,6 +166,33 @@ func TestReload(t *testing.T) {
 		}
 		if n := other.count(daemon.Published); n < 4 {
 			t.Errorf("the unchanged keeper was disturbed: it published %d times", n)
+		}
+	})
+}
+
+// A token has one draw: a step of the clock plans it anew, and does not move it in its window.
+func TestClockStepKeepsTheDraw(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := &wall{}
+		i := &issuer{life: time.Hour, wall: clock.now}
+		b := newBench(t, i)
+		first := 0.5
+		b.Draw = func() float64 {
+			draw := first
+			first = 0.01
+			return draw
+		}
+		defer run(t, &daemon.Daemon{Wall: clock.now}, b.Keeper)()
+		time.Sleep(5 * time.Minute)
+		clock.step(5 * time.Minute)
+		// It is due after 27 minutes, the middle of its window; a new draw would make it due at once.
+		time.Sleep(16 * time.Minute)
+		if i.count() != 1 {
+			t.Errorf("after 26 minutes the issuer was asked %d times", i.count())
+		}
+		time.Sleep(2 * time.Minute)
+		if i.count() != 2 {
+			t.Errorf("after 28 minutes the issuer was asked %d times", i.count())
 		}
 	})
 }
