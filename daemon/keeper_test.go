@@ -220,6 +220,31 @@ func TestFailureKeepsTheOldTokenAndRearms(t *testing.T) {
 }
 
 // No answer of a server, no trigger and no failure makes two attempts come closer than the floor.
+// Who was refused, or has a key that cannot be used, waits as after many failures at once: hurrying cannot help.
+func TestRefusalIsNotHurried(t *testing.T) {
+	for class, want := range map[daemon.Class]time.Duration{
+		daemon.ClassUnavailable: 30 * time.Second, daemon.ClassMalformed: 30 * time.Second,
+		daemon.ClassRefused: 150 * time.Second, daemon.ClassConfig: 150 * time.Second,
+	} {
+		t.Run(string(class), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, &issuer{life: time.Hour, fail: func(n int) error {
+					if n == 1 {
+						return nil
+					}
+					return &daemon.Failure{Class: class, Err: errors.New("no")}
+				}})
+				defer run(t, &daemon.Daemon{}, b.Keeper)()
+				time.Sleep(27*time.Minute + time.Second)
+				e := b.last()
+				if wait := e.Next.Sub(e.Start); e.Kind != daemon.Failed || wait != want {
+					t.Errorf("%s, again after %v, want %v", e.Kind, wait, want)
+				}
+			})
+		})
+	}
+}
+
 func TestFloorHoldsAgainstEverything(t *testing.T) {
 	for name, life := range map[string]time.Duration{"ends at once": time.Millisecond, "a second": time.Second, "an hour": time.Hour} {
 		t.Run(name, func(t *testing.T) {
