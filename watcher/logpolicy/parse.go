@@ -26,8 +26,11 @@ var codes = map[strict.Rule]string{
 	strict.RuleDuplicate: "LP011", strict.RuleType: "LP015", strict.RuleValue: "LP015",
 }
 
+// maxMarks bounds the memory that reading a policy takes to some 10 MiB: a pod has 32, and a policy must not end the process.
+const maxMarks = 1 << 15
+
 func options(name string) strict.Options {
-	return strict.Options{Name: name, MaxBytes: maxBytes,
+	return strict.Options{Name: name, MaxBytes: maxBytes, MaxMarks: maxMarks,
 		Code: func(r strict.Rule) string {
 			if code, ok := codes[r]; ok {
 				return code

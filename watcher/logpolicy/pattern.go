@@ -30,6 +30,9 @@ type part struct {
 	verb    byte   // s for texts, else a verb of fmt
 }
 
+// maxPattern bounds what each line is made by, in bytes.
+const maxPattern = 4096
+
 const standardText = "%(asctime)s | %(levelname)s | %(message)s"
 
 func standardPattern() pattern {
@@ -52,6 +55,10 @@ var conversion = regexp.MustCompile(`^([-#0 +]*)([0-9]*)(\.[0-9]*)?[hlL]?(.)`)
 func (p *pattern) DecodeValue(v strict.Value) {
 	if v.Kind() != strict.Text {
 		fail(v, "LP041", fmt.Sprintf("pattern must be a text, not %s", v.Show()), "put it in quotes")
+		return
+	}
+	if n := len(v.Text()); n > maxPattern {
+		fail(v, "LP021", fmt.Sprintf("a pattern may have %d bytes, not %d", maxPattern, n), "")
 		return
 	}
 	parsed, offset, m := parsePattern(v.Text())

@@ -5,6 +5,7 @@ package strict
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// maxMarks bounds the characters that can begin or end a value, and so the nodes that the parser builds: measured, it
-// takes about 250 bytes of memory for each.
+// maxMarks bounds the characters that can begin or end a value, unless Options.MaxMarks does, and so the nodes that the parser
+// builds: measured, it takes about 250 bytes of memory for each.
 const maxMarks = 1 << 20
 
 // load returns the root mapping of the one document in d.data, or nil after reporting why there is none.
@@ -86,7 +87,7 @@ func (d *Document) readable() bool {
 		}
 		i += n
 	}
-	if marks > maxMarks {
+	if marks > cmp.Or(d.options.MaxMarks, maxMarks) {
 		d.add(top, "", Mistake{Rule: RuleSize, Problem: "too many values"})
 		return false
 	}

@@ -179,19 +179,37 @@ func (d *Document) find(path string) (key, value *yaml.Node, rest string) {
 			key, value, path = nil, n.Content[i], strings.TrimPrefix(rest, ".")
 			continue
 		}
-		found, rest := -1, ""
-		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
-			name := n.Content[i].Value // keys may hold dots themselves: the longest that fits is meant
-			if within(path, name) && name != "" && (found < 0 || len(name) > len(n.Content[found].Value)) {
-				found, rest = i, strings.TrimPrefix(path[len(name):], ".")
-			}
-		}
-		if found < 0 {
+		found, ok := d.member(n, path)
+		if !ok {
 			break
 		}
-		key, value, path = n.Content[found], n.Content[found+1], rest
+		key, value = n.Content[found], n.Content[found+1]
+		path = strings.TrimPrefix(path[len(key.Value):], ".")
 	}
 	return key, value, path
+}
+
+// member returns where in n the key stands that path begins with. Keys may hold dots themselves: the longest that fits is meant,
+// and of the same ones the first.
+func (d *Document) member(n *yaml.Node, path string) (at int, ok bool) {
+	if n.Kind != yaml.MappingNode {
+		return 0, false
+	}
+	keys := d.members[n]
+	if keys == nil {
+		keys = make(map[string]int, len(n.Content)/2)
+		for i := len(n.Content) - 2; i >= 0; i -= 2 {
+			keys[n.Content[i].Value] = i
+		}
+		if d.members == nil {
+			d.members = map[*yaml.Node]map[string]int{}
+		}
+		d.members[n] = keys
+	}
+	for end := len(path); end > 0 && !ok; end = strings.LastIndexAny(path[:end], ".[") {
+		at, ok = keys[path[:end]]
+	}
+	return at, ok
 }
 
 // resolve returns what an alias stands for. The parser lets no alias stand for another.

@@ -31,6 +31,7 @@ import (
 type Options struct {
 	Name     string                           // of the document in error messages: a path, or a variable's name
 	MaxBytes int                              // a longer document is refused before it is parsed; 0 refuses every document
+	MaxMarks int                              // the characters , : [ { and line ends that a document may hold; 0: about a million
 	Lookup   func(name string) (string, bool) // what ${NAME} stands for; nil: it has no meaning and stays as it is
 	Choices  map[string]Choice                // by the choice tag of OneOf fields
 	Code     func(Rule) string                // shown as error[CODE]; nil, or an empty answer, shows none
@@ -74,6 +75,7 @@ type Document struct {
 	mappings map[string]bool // keys that may stand, and whether for a mapping; filled at the first need
 	strange  map[int]int     // the columns at which the values of unknown keys begin, by line
 	root     *yaml.Node
+	members  map[*yaml.Node]map[string]int // where the keys of a mapping stand; filled at the first need
 	problems []Problem
 	warnings []Problem
 	full     bool
