@@ -209,6 +209,7 @@ func (c *checker) grantAssertion(g GrantAssertion) {
 		return
 	}
 	if g.File != "" {
+		c.given(g)
 		return
 	}
 	c.signed("grantAssertion.", signed{algorithm: g.Algorithm, keyID: g.KeyID, typ: g.Type, audience: g.Audience, ttl: g.TTL})
@@ -221,6 +222,18 @@ func (c *checker) grantAssertion(g GrantAssertion) {
 			c.wrong("grantAssertion.claims."+name, "is written by renewd", "iss, sub, audience and ttl say what; null leaves out sub or jti")
 		} else if _, err := encode(g.Claims[name]); err != nil {
 			c.wrong("grantAssertion.claims."+name, "cannot be written as JSON", "use texts, numbers, true, false, null, lists and mappings")
+		}
+	}
+}
+
+// given refuses what would have to be written into an assertion that somebody else has signed.
+func (c *checker) given(g GrantAssertion) {
+	for _, f := range []struct {
+		field string
+		set   bool
+	}{{"iss", g.Issuer != ""}, {"sub", g.Subject != ""}, {"certFile", g.CertFile != ""}, {"claims", len(g.Claims) > 0}} {
+		if f.set {
+			c.wrong("grantAssertion."+f.field, "is of no use with file", "remove it: who signs the assertion in the file says what is in it")
 		}
 	}
 }
