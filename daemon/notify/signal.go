@@ -50,7 +50,7 @@ func newSignal(options any) (Notifier, error) {
 	case (s.PIDFile == "") == (s.Process == ""):
 		errs = append(errs, &daemon.FieldError{Problem: "needs exactly one of pidFile and process", Help: "process: nginx"})
 	case strings.ContainsRune(s.PIDFile, 0):
-		errs = append(errs, &daemon.FieldError{Field: "pidFile", Problem: "holds a NUL character"})
+		errs = append(errs, &daemon.FieldError{Field: "pidFile", Problem: "holds a NUL character", Help: "no path has one"})
 	case strings.ContainsAny(s.Process, "/\x00\n"):
 		errs = append(errs, &daemon.FieldError{Field: "process", Problem: "is no name of a program", Help: "the last part of its path, such as nginx"})
 	}

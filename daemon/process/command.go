@@ -32,14 +32,14 @@ func (c Command) Check() error {
 	}
 	for i, arg := range c.Args {
 		if strings.ContainsRune(arg, 0) {
-			errs = append(errs, &daemon.FieldError{Field: fmt.Sprintf("command[%d]", i), Problem: "holds a NUL character"})
+			errs = append(errs, &daemon.FieldError{Field: fmt.Sprintf("command[%d]", i), Problem: "holds a NUL character", Help: "no argument, variable or path can have one"})
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
 		if name == "" || strings.ContainsAny(name, "=\x00") {
-			errs = append(errs, &daemon.FieldError{Field: "env", Problem: fmt.Sprintf("%.200q is no name of a variable", name)})
+			errs = append(errs, &daemon.FieldError{Field: "env", Problem: fmt.Sprintf("%.200q is no name of a variable", name), Help: "a name has at least one character and no ="})
 		} else if strings.ContainsRune(c.Env[name], 0) {
-			errs = append(errs, &daemon.FieldError{Field: "env." + name, Problem: "holds a NUL character"})
+			errs = append(errs, &daemon.FieldError{Field: "env." + name, Problem: "holds a NUL character", Help: "no argument, variable or path can have one"})
 		}
 	}
 	return errors.Join(errs...)

@@ -41,7 +41,7 @@ func New(c Config) (*Source, error) {
 	case c.Path == "":
 		return nil, &daemon.FieldError{Field: "path", Problem: "is missing", Help: "the path of the file with the token"}
 	case strings.ContainsRune(c.Path, 0):
-		return nil, &daemon.FieldError{Field: "path", Problem: "holds a NUL character"}
+		return nil, &daemon.FieldError{Field: "path", Problem: "holds a NUL character", Help: "no path has one"}
 	}
 	return &Source{c.Path, c.Field}, nil
 }

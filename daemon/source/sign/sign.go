@@ -41,7 +41,7 @@ func New(c Config) (*Source, error) {
 	}
 	members, err := c.members()
 	if err != nil {
-		return nil, &daemon.FieldError{Field: "claims", Problem: "cannot be written as JSON"}
+		return nil, &daemon.FieldError{Field: "claims", Problem: "cannot be written as JSON", Help: "use texts, numbers, true, false, null, lists and mappings"}
 	}
 	key := keyfile.File{Path: c.KeyFile, Algorithm: c.Algorithm, KeyID: c.KeyID}
 	return &Source{config: c, key: key, members: members}, nil

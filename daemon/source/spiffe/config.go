@@ -97,11 +97,11 @@ func (c Config) check(variable string) (endpoint, error) {
 	}
 	for i, audience := range c.Audiences {
 		if audience == "" {
-			wrong(fmt.Sprintf("audiences[%d]", i), "is empty", "")
+			wrong(fmt.Sprintf("audiences[%d]", i), "is empty", "remove it, or say who will verify the token")
 		}
 	}
 	if len(c.request()) > maxRequest {
-		wrong("audiences", fmt.Sprintf("has more than %d bytes together", maxRequest), "")
+		wrong("audiences", fmt.Sprintf("has more than %d bytes together", maxRequest), "ask for fewer, by a token of its own for each verifier")
 	}
 	if c.SPIFFEID != "" && !isID(c.SPIFFEID) {
 		wrong("spiffeID", "is not a SPIFFE ID", "spiffe://TRUST-DOMAIN/PATH, such as spiffe://example.org/orders")
