@@ -73,7 +73,7 @@ func TestServer(t *testing.T) {
 		host, port, server string
 		endpoint, ca, says string
 	}{
-		"in a pod":            {"10.96.0.1", "443", "", "https://10.96.0.1:443", "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", ""},
+		"in a pod":            {"10.96.0.1", "443", "", "https://10.96.0.1", "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", ""},
 		"IPv6":                {"fd00::1", "6443", "", "https://[fd00::1]:6443", "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", ""},
 		"configured":          {"10.96.0.1", "443", "https://API.test/", "https://api.test", "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", ""},
 		"without TLS":         {"", "", "http://localhost:8001", "http://localhost:8001", "", ""},

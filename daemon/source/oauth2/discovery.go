@@ -89,7 +89,8 @@ func (c Config) readMetadata(answer *endpoint.Answer) (target, error) {
 		return wrong(daemon.ClassConfig, "", "its %w", err)
 	}
 	host := hostOf(t.url)
-	if host != hostOf(c.Issuer) && !slices.Contains(c.AllowedHosts, host) {
+	allowed := func(name string) bool { return hostOf("https://"+name) == host }
+	if host != hostOf(c.Issuer) && !slices.ContainsFunc(c.AllowedHosts, allowed) {
 		return wrong(daemon.ClassConfig, "if that is right, write allowedHosts: ["+answer.Quote(host)+"]", "its token_endpoint is on another host, %s", answer.Quote(host))
 	}
 	if methods := o.Member("token_endpoint_auth_methods_supported"); methods != nil {

@@ -111,11 +111,13 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
-// HostOf returns scheme and host of a URL that CheckURL accepts: what Failures name as Endpoint.
+// HostOf returns scheme and host of a URL that CheckURL accepts: what Failures name as Endpoint. URLs of one server give the
+// same: lower case, and without the port that the scheme stands for.
 func HostOf(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
 		return ""
 	}
-	return strings.ToLower(u.Scheme + "://" + u.Host)
+	port := map[string]string{"https": ":443", "http": ":80"}[u.Scheme]
+	return strings.ToLower(u.Scheme + "://" + strings.TrimSuffix(u.Host, port))
 }
