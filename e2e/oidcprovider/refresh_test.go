@@ -5,12 +5,14 @@ package oidcprovider
 
 import (
 	"encoding/json"
+	"errors"
 	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestRefreshToken follows a refresh token that the server replaces with each use. A used one makes the server revoke all.
@@ -76,6 +78,35 @@ func TestRefreshToken(t *testing.T) {
 	// The whole family is dead now, as RFC 9700 §4.14 wants.
 	r.Write("seed", third)
 	ask(77, 1)
+}
+
+// TestRefreshTokenRun rotates a refresh token again and again, and goes on with the latest one after a restart. Each is sent once.
+func TestRefreshTokenRun(t *testing.T) {
+	t.Parallel()
+	p := provider(t)
+	r := try(t, p, refresher, "refresh: {interval: 2s, spread: false}") // it must not be stopped while it asks
+	r.Write("seed", p.RefreshToken)
+	r.Secrets = append(r.Secrets, p.RefreshToken)
+	reader := r.Read(func(token string) error {
+		if token == "" || strings.ContainsAny(token, ". \n") {
+			return errors.New("no opaque token")
+		}
+		return nil
+	})
+	for range 2 {
+		run := r.Run()
+		reader.Next(20*time.Second, 3)
+		r.Must(run.Stop())
+	}
+	answers := asked(t, p)
+	for _, a := range answers {
+		if a.Status != 200 {
+			t.Errorf("the server answered %+v", a)
+		}
+	}
+	if len(answers) != reader.Seen() {
+		t.Errorf("the token endpoint was asked %d times for %d tokens", len(answers), reader.Seen())
+	}
 }
 
 // TestRefreshTokenIsSafeFirst looks at the system calls: what a power failure could take away is on the disk before the refresh
