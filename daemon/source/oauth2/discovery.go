@@ -52,7 +52,7 @@ func (a *attempt) find(ctx context.Context) (target, error) {
 func (a *attempt) metadata(ctx context.Context, url string) (*endpoint.Answer, error) {
 	answer, err := a.servers.Ask(ctx, endpoint.Request{What: "metadata", URL: url, Secrets: a.files.secrets(a.config.ClientID)})
 	f, ok := errors.AsType[*daemon.Failure](err)
-	if ok && f.Status == http.StatusNotFound {
+	if ok && f.Class == daemon.ClassRefused && f.Hint == "" {
 		f.Hint = "correct issuer, or write tokenURL"
 	}
 	return answer, err
@@ -86,7 +86,7 @@ func (c Config) readMetadata(answer *endpoint.Answer) (target, error) {
 		return wrong(daemon.ClassMalformed, "write tokenURL", "it names no token_endpoint")
 	}
 	if err := c.HTTP.CheckURL("token_endpoint", t.url); err != nil {
-		return wrong(daemon.ClassConfig, "", "its %w", err)
+		return wrong(daemon.ClassConfig, "correct the metadata at the issuer, or write tokenURL", "its %w", err)
 	}
 	host := hostOf(t.url)
 	allowed := func(name string) bool { return hostOf("https://"+name) == host }

@@ -98,6 +98,7 @@ func TestHostileMetadata(t *testing.T) {
 		"10 MB":                   {ok(`{"x":"` + strings.Repeat("x", 10<<20) + `"}`), daemon.ClassMalformed, "longer than"},
 		"redirect loop":           {hostile.JSON(302, "", "Location: /.well-known/openid-configuration"), daemon.ClassConfig, "redirect"},
 		"not there":               {http.NotFound, daemon.ClassRefused, "404"},
+		"403":                     {hostile.JSON(403, "<html>"), daemon.ClassRefused, "write tokenURL"},
 		"500":                     {hostile.JSON(500, ""), daemon.ClassUnavailable, "500"},
 	} {
 		i.Answer(c.answer)
@@ -106,6 +107,9 @@ func TestHostileMetadata(t *testing.T) {
 		said := fmt.Sprintf("%v %s", err, daemon.HintOf(err))
 		if err == nil || daemon.ClassOf(err) != c.class || !strings.Contains(said, c.says) {
 			t.Errorf("%s: %q %s", name, daemon.ClassOf(err), said)
+		}
+		if (c.class == daemon.ClassConfig || c.class == daemon.ClassRefused) && daemon.HintOf(err) == "" {
+			t.Errorf("%s: no remedy: %s", name, said)
 		}
 		for _, secret := range secrets() {
 			if strings.Contains(said, secret) {
