@@ -68,7 +68,7 @@ func (s *Source) Check() error {
 }
 
 // Token makes one attempt, in this order: read every file, find the token endpoint, ask it once, judge the answer. With
-// a refresh token, see refresh.
+// a refresh token, see refresh; that one may outlast the end of a canceled ctx by a second.
 //
 // Errors are a *daemon.Failure of any class but ClassWrite.
 func (s *Source) Token(ctx context.Context) (daemon.Token, error) {

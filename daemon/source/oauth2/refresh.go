@@ -77,7 +77,9 @@ func (a *attempt) use(ctx context.Context, store store, current state) (daemon.T
 	m := &message{form: map[string][]string{}}
 	m.set("grant_type", refreshToken)
 	m.secret("refresh_token", current.token.Reveal())
-	answer, err := a.ask(ctx, m)
+	patient, end := outlast(ctx)
+	defer end()
+	answer, err := a.ask(patient, m)
 
 	u := unsaved{before: leaving, state: current}
 	switch f, _ := errors.AsType[*daemon.Failure](err); {
@@ -101,6 +103,23 @@ func (a *attempt) use(ctx context.Context, store store, current state) (daemon.T
 		return daemon.Token{}, err
 	}
 	return u.token, u.err
+}
+
+// linger is how long a request outlasts a stop, of the two seconds that a process may take to end.
+const linger = time.Second
+
+// outlast returns a context that goes on for a moment when ctx is canceled, but not when its time has run out: an answer under
+// way is worth waiting for, because without it nobody knows whether the refresh token may be used again.
+func outlast(ctx context.Context) (longer context.Context, end func()) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		wait := linger
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			wait = 0
+		}
+		time.AfterFunc(wait, func() { cancel(context.Cause(ctx)) })
+	})
+	return longer, func() { stop(); cancel(nil) }
 }
 
 // save writes the state of u, or remembers u for the next attempt.

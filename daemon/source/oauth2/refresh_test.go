@@ -4,6 +4,7 @@
 package oauth2_test
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -373,4 +374,32 @@ func TestMetadataCannotShowTheRefreshToken(t *testing.T) {
 	if said := fmt.Sprint(err, daemon.HintOf(err)); !strings.Contains(said, `the issuer "[redacted]"`) || strings.Contains(said, second) {
 		t.Error(said)
 	}
+}
+
+// Who is stopped while the issuer answers does not lose what it answers: a second use of the refresh token could revoke all.
+func TestStopWaitsForAnAnswerUnderWay(t *testing.T) {
+	r := newRefreshing(t)
+	ctx, stop := context.WithCancel(t.Context())
+	r.Answer(func(w http.ResponseWriter, q *http.Request) {
+		stop()
+		time.Sleep(100 * time.Millisecond)
+		rotate("RT2")(w, q)
+	})
+	token, err := r.source.Token(ctx)
+	if err != nil || token.Value.Reveal() != "AT-RT2" || r.state(t)["refreshToken"] != "RT2" {
+		t.Fatalf("%v %v", err, r.state(t))
+	}
+	ctx, stop = context.WithCancel(t.Context())
+	r.Answer(func(_ http.ResponseWriter, q *http.Request) {
+		stop()
+		<-q.Context().Done()
+	})
+	start := time.Now()
+	if _, err := r.source.Token(ctx); failure(t, err).Class != daemon.ClassUnavailable || !strings.Contains(err.Error(), "before renewd gave up") {
+		t.Error(err)
+	}
+	if took := time.Since(start); took > 1900*time.Millisecond {
+		t.Errorf("a stop took %v", took)
+	}
+	r.wants(t, "", daemon.ClassUnavailable)
 }
