@@ -6,6 +6,7 @@ package command
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -143,6 +144,36 @@ func TestSurvivedForSure(t *testing.T) {
 				t.Errorf("%s, %s, refused %v: after an outage of %v, %d of 3000 broke the promise", c.ttl, c.refresh, refused, f.PromiseForSure, missed)
 			}
 		}
+	}
+}
+
+// TestPlanCountsAttemptsOfLongLives compares with one after the other. A record may say that a token lives for centuries, and
+// then nobody could wait for that.
+func TestPlanCountsAttemptsOfLongLives(t *testing.T) {
+	k := planned(t, "1h", "")
+	for _, life := range []time.Duration{time.Hour, 8 * time.Hour, 24 * time.Hour, 30*24*time.Hour + 77*time.Second} {
+		for _, refused := range []bool{false, true} {
+			plan := k.timetable(life)
+			got := plan.Down
+			if refused {
+				got = plan.Refused
+			}
+			l, _ := k.life(life)
+			want := 0
+			for at := l.Issued.Add(time.Duration(plan.End)); ; want++ {
+				at = at.Add(k.Policy.Retry(at, l, schedule.Failing{Count: want + 1, Refused: refused}, 0.5))
+				if !at.Before(l.Expires) {
+					break
+				}
+			}
+			if got.Attempts != want {
+				t.Errorf("%v, refused %v: %d attempts, want %d", life, refused, got.Attempts, want)
+			}
+		}
+	}
+	begin := time.Now()
+	if got := k.timetable(math.MaxInt64); got.Down.Attempts < 60_000_000 || time.Since(begin) > 3*time.Second {
+		t.Errorf("%d attempts, counted in %v", got.Down.Attempts, time.Since(begin))
 	}
 }
 
