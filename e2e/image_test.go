@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -148,7 +147,7 @@ func testInsideImage(t *testing.T, root string) {
 			t.Fatal(err)
 		}
 		defer p.Kill()
-		eventually(t, 10*time.Second, func() error {
+		eventually(t, func() error {
 			if now := read(t, token); now == first {
 				return fmt.Errorf("the token was not refreshed; renewd said:\n%s", p.Log())
 			}

@@ -56,7 +56,7 @@ func many(t *testing.T, n int) (p *program.Process, out string, took time.Durati
 	write(t, dir, "hmac", strings.Repeat("0123456789abcdef", 4))
 	start := time.Now()
 	p = run(t, dir, manyConfig(dir, n))
-	eventually(t, time.Minute, func() error {
+	eventually(t, func() error {
 		if got := len(published(t, out)); got < n {
 			return fmt.Errorf("%d of %d tokens are published", got, n)
 		}
@@ -96,21 +96,26 @@ func TestManyTokens(t *testing.T) {
 	p, out, took := many(t, manyTokens)
 	all := time.Now()
 	t.Logf("%d tokens were published %v after the start", manyTokens, took.Round(10*time.Millisecond))
-	if took > 30*time.Second {
-		t.Error("that is too slow")
+	start := waited(t, p)
+	if took > 30*time.Second+start {
+		t.Errorf("that is too slow, also for a process that waited %v for a processor", start)
 	}
 	listening(t, p)
 	before := float64(anonymous(t, p)-alone) / manyTokens / 1024
 
-	time.Sleep(time.Until(all.Add(manyLife*8/10 + 3*time.Second)))
-	times := published(t, out)
-	slices.SortFunc(times, time.Time.Compare)
-	if stale, _ := slices.BinarySearchFunc(times, all, time.Time.Compare); stale > 0 {
+	due := all.Add(manyLife*8/10 + 3*time.Second)
+	time.Sleep(time.Until(due))
+	times, stale := since(t, out, all)
+	for stale > 0 && time.Since(due) < waited(t, p)-start { // as long as others had the processors it may be late
+		time.Sleep(time.Second)
+		times, stale = since(t, out, all)
+	}
+	if stale > 0 {
 		t.Errorf("%d of %d tokens were not refreshed in time", stale, len(times))
 	}
 	peak, mean := perSecond(times)
 	t.Logf("refreshes a second: mean %.0f, peak %d (%.2f times the mean)", mean, peak, float64(peak)/mean)
-	if float64(peak) > 2.5*mean {
+	if float64(peak) > 2.5*mean && waited(t, p)-start < manyLife/4 { // what was held up comes in a heap
 		t.Error("the refreshes are not spread")
 	}
 	body, err := p.Get("/metrics")
@@ -125,6 +130,25 @@ func TestManyTokens(t *testing.T) {
 		t.Errorf("a token costs %.1f KiB, want at most 16", each)
 	}
 	stop(t, p)
+}
+
+// since returns when each token was last written, in order, and how many of them before a time.
+func since(t *testing.T, out string, at time.Time) (times []time.Time, before int) {
+	t.Helper()
+	times = published(t, out)
+	slices.SortFunc(times, time.Time.Compare)
+	before, _ = slices.BinarySearchFunc(times, at, time.Time.Compare)
+	return times, before
+}
+
+// waited returns how long the threads of the process have waited for a processor.
+func waited(t *testing.T, p *program.Process) time.Duration {
+	t.Helper()
+	d, err := p.Waited()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // perSecond returns the largest number of refreshes in any second, and the mean over all seconds from first to last. The

@@ -83,7 +83,7 @@ func (s scrape) attempts(token, result, reason string) float64 {
 func moved(t *testing.T, p *program.Process, what string, holds func(scrape) bool) scrape {
 	t.Helper()
 	var s scrape
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, func() error {
 		if s = get(t, p); !holds(s) {
 			return fmt.Errorf("%s: the metrics do not show it", what)
 		}

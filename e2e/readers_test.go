@@ -153,7 +153,7 @@ func (r *readers) tokens(path string) (int, error) {
 
 // again runs a short-lived reader until it has followed the file through refreshes.
 func (r *readers) again(t *testing.T, path string, reader func() *exec.Cmd) {
-	eventually(t, 15*time.Second, func() error {
+	eventually(t, func() error {
 		if _, err := output(reader()); err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func (r *readers) script(t *testing.T, path, name string, args ...string) {
 const pythonNetrc = `
 import base64, netrc, sys, time, urllib.request
 path, url, want = sys.argv[1], sys.argv[2], int(sys.argv[3])
-seen, end = set(), time.time() + 20
+seen, end = set(), time.time() + 60
 while len(seen) < want:
     assert time.time() < end, "the file was not refreshed"
     user, _, token = netrc.netrc(path).authenticators("127.0.0.1")
@@ -214,7 +214,7 @@ func (r *readers) google(t *testing.T, path, file string, format externalaccount
 		Scopes:           []string{"https://www.googleapis.com/auth/cloud-platform"},
 		CredentialSource: &externalaccount.CredentialSource{File: r.out(file), Format: format},
 	}
-	eventually(t, 15*time.Second, func() error {
+	eventually(t, func() error {
 		source, err := externalaccount.NewTokenSource(t.Context(), config)
 		if err != nil {
 			t.Fatal(err)
@@ -270,7 +270,7 @@ func (r *readers) clientGo(t *testing.T) {
 // refreshed waits in real time until the file holds another token, also inside a bubble.
 func refreshed(t *testing.T, path, token string) {
 	t.Helper()
-	for range 1000 {
+	for range 6000 {
 		if read(t, path) != token {
 			return
 		}
@@ -278,7 +278,7 @@ func refreshed(t *testing.T, path, token string) {
 			t.Fatal(err)
 		}
 	}
-	t.Fatal("the file was not refreshed within ten seconds")
+	t.Fatal("the file was not refreshed within a minute")
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

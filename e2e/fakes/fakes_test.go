@@ -112,10 +112,10 @@ func TestOpenBaoAnswers(t *testing.T) {
 	}
 }
 
-// TestOpenBaoDay logs in anew for every token of three seconds.
+// TestOpenBaoDay logs in anew for every token of twenty seconds.
 func TestOpenBaoDay(t *testing.T) {
 	t.Parallel()
-	b, key := bao(t, 3*time.Second)
+	b, key := bao(t, 20*time.Second)
 	b.Set(false, true)
 	try(t, strings.ReplaceAll(login, "URL", b.URL())+"}}", trial.Blink, key.pod("bao", time.Hour)).Day(b, b.Good)
 }
@@ -127,24 +127,24 @@ func TestOpenBaoIsSealed(t *testing.T) {
 	r := try(t, strings.ReplaceAll(login, "URL", b.URL())+"}}", "refresh: {at: 5%, floor: 100ms, spread: false}", key.pod("bao", time.Hour))
 	reader := r.Read(b.Good)
 	run := r.Run()
-	reader.Next(10*time.Second, 2)
+	reader.Next(2)
 	b.Set(true, false)
 	failed := func(reason string) bool {
 		n, err := run.Count("renewd_refresh_attempts_total{", `reason="`+reason+`"`)
 		r.Must(err)
 		return n > 0
 	}
-	r.Within(10*time.Second, "it is noticed", func() bool { return failed("unavailable") })
+	r.Await("it is noticed", func() bool { return failed("unavailable") })
 	before := reader.Seen()
 	b.Set(false, false)
-	reader.Next(15*time.Second, 1)
+	reader.Next(1)
 	if before == reader.Seen() {
 		t.Error("no token after the seal was broken")
 	}
 	r.Write("jwt", newKey(t).pod("bao", time.Hour))
-	r.Within(10*time.Second, "a wrong JWT is refused", func() bool { return failed("refused") })
+	r.Await("a wrong JWT is refused", func() bool { return failed("refused") })
 	r.Write("jwt", key.pod("bao", time.Hour))
-	reader.Next(5*time.Second, 1)
+	reader.Next(1)
 	r.Must(run.Stop())
 }
 
@@ -194,10 +194,10 @@ func TestDexAnswers(t *testing.T) {
 	}
 }
 
-// TestDexDay exchanges the same subject token for every token of three seconds.
+// TestDexDay exchanges the same subject token for every token of twenty seconds.
 func TestDexDay(t *testing.T) {
 	t.Parallel()
-	d, key := dex(t, 3*time.Second)
+	d, key := dex(t, 20*time.Second)
 	try(t, strings.ReplaceAll(exchange, "URL", d.Issuer()), trial.Blink, key.pod("dex", time.Hour)).Day(d, key.Good)
 }
 
@@ -215,7 +215,7 @@ func TestHoursOfFailure(t *testing.T) {
 	r.Secrets = append(r.Secrets, secret)
 	reader := r.Read(key.Good)
 	run := r.Run()
-	r.Within(10*time.Second, "a first token", func() bool { return reader.Seen() == 1 })
+	r.Await("a first token", func() bool { return reader.Seen() == 1 })
 	last := r.Token()
 
 	const rounds = 3
@@ -224,7 +224,7 @@ func TestHoursOfFailure(t *testing.T) {
 	for h.Turns() < rounds*ways {
 		before := h.Turns()
 		r.Must(run.Signal(syscall.SIGUSR1))
-		r.Within(15*time.Second, "another attempt", func() bool { return h.Turns() > before })
+		r.Await("another attempt", func() bool { return h.Turns() > before })
 		memory, err := run.Memory()
 		r.Must(err)
 		if late = memory; h.Turns() <= ways {
@@ -243,7 +243,7 @@ func TestHoursOfFailure(t *testing.T) {
 	}
 
 	h.Set("")
-	reader.Next(60*time.Second, 1) // by itself
+	reader.Next(1) // by itself
 	r.Must(run.Stop())
-	r.Within(2*time.Second, "no connection is left open", func() bool { return h.Connections() == 0 })
+	r.Await("no connection is left open", func() bool { return h.Connections() == 0 })
 }

@@ -149,7 +149,7 @@ func serve(t *testing.T, r root) *service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	r.run(t, "setpriv", as("renewd", "renewd", "", "renewd", "wait", "--timeout", "20s")...)
+	r.run(t, "setpriv", as("renewd", "renewd", "", "renewd", "wait", "--timeout", "2m")...)
 	r.run(t, "renewd", "refresh") // root, by the admin socket
 	if out := r.run(t, "renewd", "status"); !strings.Contains(out, "example") {
 		t.Errorf("status says %q", out)
@@ -173,7 +173,7 @@ func (s *service) stop(t *testing.T) {
 func edit(t *testing.T, r root) string {
 	t.Helper()
 	text := r.edit(t, "/etc/renewd/config.yaml", "aud: [example]", "aud: [edited]")
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		log, err := os.ReadFile(r.path("/tmp/log"))
 		if err == nil && strings.Contains(string(log), "configuration reloaded") {
 			return text

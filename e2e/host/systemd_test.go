@@ -141,8 +141,8 @@ func ownGroup(t *testing.T) string {
 			before = filepath.Join(top, f[2])
 		}
 	}
-	group := filepath.Join(before, "renewd-test-"+strconv.Itoa(os.Getpid()))
-	if err := os.Mkdir(group, 0o755); err != nil {
+	group, err := os.MkdirTemp(before, "renewd-test-")
+	if err != nil {
 		t.Fatal(err)
 	}
 	enter := func(group string) error {
@@ -156,7 +156,7 @@ func ownGroup(t *testing.T) string {
 			t.Error(err)
 		}
 		var err error
-		for range 50 { // those that were killed are still leaving
+		for range 600 { // those that were killed are still leaving
 			if err = exec.Command("find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";").Run(); err == nil {
 				return
 			}
@@ -169,7 +169,7 @@ func ownGroup(t *testing.T) string {
 
 // ask runs a command beside systemd and returns what it says, whatever its exit code.
 func (s *booted) ask(args ...string) string {
-	line := append([]string{"--target", strconv.Itoa(s.pid), "--mount", "--pid", "--root", "--wd", "timeout", "20"}, args...)
+	line := append([]string{"--target", strconv.Itoa(s.pid), "--mount", "--pid", "--root", "--wd", "timeout", "60"}, args...)
 	out, _ := exec.Command("nsenter", line...).CombinedOutput() // is-active says no by its code, too
 	return strings.TrimSpace(string(out))
 }
@@ -182,12 +182,12 @@ func (s *booted) mustSay(t *testing.T, want string, args ...string) {
 	}
 }
 
-// until waits for something, at most a minute.
+// until waits for something, at most two minutes.
 func (s *booted) until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !done(); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !done(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("within a minute it did not happen that %s:\n%s", what, s.ask("systemctl", "--no-pager", "list-units", "--all"))
+			t.Fatalf("within two minutes it did not happen that %s:\n%s", what, s.ask("systemctl", "--no-pager", "list-units", "--all"))
 		}
 	}
 }

@@ -38,7 +38,7 @@ func TestTheUnitAllowsWhatTheServiceCalls(t *testing.T) {
 		makeKey(t, r)
 		makeFolders(t, r)
 		traced := `strace -f -qq -o /tmp/calls setpriv --reuid renewd --regid renewd --clear-groups renewd run & strace=$!
-			renewd wait --timeout 30s && renewd refresh && renewd status >&2 &&
+			renewd wait --timeout 5m && renewd refresh && renewd status >&2 &&
 			sed -i 's/ttl: 30m/ttl: 20m/' /etc/renewd/config.yaml &&
 			pid=$(pgrep -P $strace) && kill -HUP $pid && sleep 1 && renewd healthcheck --live && kill -TERM $pid; wait $strace`
 		r.run(t, "sh", "-c", traced)

@@ -29,7 +29,6 @@ const (
 
 	api   = `, resource: ["https://api.example.com"]`
 	short = `, resource: ["https://short.example.com"]` // tokens that live 20 s
-	blink = `, resource: ["https://blink.example.com"]` // tokens that live 3 s
 )
 
 // TestAccepted publishes a token by each way to authenticate.
@@ -77,7 +76,7 @@ func TestAccepted(t *testing.T) {
 			if answers := asked(t, p)[len(before):]; len(answers) != 3 {
 				t.Errorf("the server was asked %d times, want 3: %v", len(answers), answers)
 			}
-			bound.Within(2*time.Second, "no connection is left open", func() bool { return p.Connections() == 0 })
+			bound.Await("no connection is left open", func() bool { return p.Connections() == 0 })
 		})
 	}
 }

@@ -119,7 +119,7 @@ func (p *Provider) find(kind string) (found []event) {
 
 // await waits for one more event of a kind than there were before.
 func (p *Provider) await(kind string, before int) (event, error) {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if found := p.find(kind); len(found) > before {
 			return found[before], nil
 		}

@@ -32,33 +32,33 @@ func TestRun(t *testing.T) {
 	r := try(t, p, awkward+short, often)
 	reader := r.Read(judge(t, p))
 	run := r.Run()
-	r.Within(10*time.Second, "a first token", func() bool { return reader.Seen() >= 1 })
+	r.Await("a first token", func() bool { return reader.Seen() >= 1 })
 	source := transport.NewCachedFileTokenSource(r.Path("out/token"))
 	source.ResetTokenOlderThan(time.Now())
 	seen := map[string]bool{}
-	r.Within(20*time.Second, "client-go shows three tokens", func() bool {
+	r.Await("client-go shows three tokens", func() bool {
 		token, err := source.Token()
 		r.Must(err)
 		seen[token.AccessToken] = true
 		source.ResetTokenOlderThan(time.Now()) // as after a 401
 		return len(seen) >= 3
 	})
-	reader.Next(10*time.Second, 1)
+	reader.Next(1)
 	r.Must(run.Stop())
 	if n := len(asked(t, p)); n != reader.Seen() {
 		t.Errorf("the token endpoint was asked %d times for %d tokens", n, reader.Seen())
 	}
-	r.Within(2*time.Second, "no connection is left open", func() bool { return p.Connections() == 0 })
+	r.Await("no connection is left open", func() bool { return p.Connections() == 0 })
 }
 
-// TestDay keeps tokens of three seconds fresh, by a secret and by signed assertions.
+// TestDay keeps tokens of twenty seconds fresh, by a secret and by signed assertions.
 func TestDay(t *testing.T) {
 	t.Parallel()
 	for name, fields := range map[string]string{"secret": awkward, "assertion": es256} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := provider(t)
-			try(t, p, fields+blink, trial.Blink).Day(counted{p, t}, judge(t, p))
+			try(t, p, fields+short, trial.Blink).Day(counted{p, t}, judge(t, p))
 		})
 	}
 }
@@ -76,14 +76,14 @@ func TestRotateKey(t *testing.T) {
 	follow()
 	reader := r.Read(judge(t, p))
 	run := r.Run()
-	reader.Next(10*time.Second, 2)
+	reader.Next(2)
 	r.Must(p.Rekey())
-	r.Within(10*time.Second, "the old key is refused", func() bool { return failed(t, run, "refused") >= 1 })
+	r.Await("the old key is refused", func() bool { return failed(t, run, "refused") >= 1 })
 	r.Write("key.pem", "half of a k")
-	r.Within(10*time.Second, "a broken key file is said to be one", func() bool { return failed(t, run, "config") >= 1 })
+	r.Await("a broken key file is said to be one", func() bool { return failed(t, run, "config") >= 1 })
 	before := len(asked(t, p))
 	follow()
-	reader.Next(3*time.Second, 2)
+	reader.Next(2)
 	for _, a := range asked(t, p)[before:] {
 		if a.Status != 200 {
 			t.Errorf("after the rotation: %+v", a)
@@ -103,17 +103,17 @@ func TestRotateAssertion(t *testing.T) {
 	sign("assertion", time.Minute)
 	reader := r.Read(judge(t, p))
 	run := r.Run()
-	r.Within(10*time.Second, "a first token", func() bool { return reader.Seen() == 1 })
+	r.Await("a first token", func() bool { return reader.Seen() == 1 })
 	sign("assertion", time.Minute)
-	reader.Next(5*time.Second, 1) // though the token of before has minutes to live
+	reader.Next(1) // though the token of before has minutes to live
 	before := len(asked(t, p))
 	sign("assertion", -time.Minute)
-	r.Within(10*time.Second, "what has expired is not sent", func() bool { return failed(t, run, "unavailable") >= 1 })
+	r.Await("what has expired is not sent", func() bool { return failed(t, run, "unavailable") >= 1 })
 	if n := len(asked(t, p)); n != before {
 		t.Errorf("the token endpoint was asked %d times", n-before)
 	}
 	sign("assertion", time.Minute)
-	reader.Next(5*time.Second, 1)
+	reader.Next(1)
 	r.Must(run.Stop())
 }
 
@@ -125,14 +125,14 @@ func TestRotateSecret(t *testing.T) {
 	r.Write("secret", secrets["rotating"])
 	reader := r.Read(judge(t, p))
 	run := r.Run()
-	reader.Next(10*time.Second, 2)
+	reader.Next(2)
 	const second = "the-second-secret"
 	r.Secrets = append(r.Secrets, second)
 	r.Must(p.Write("secrets/rotating", []byte(second)))
-	r.Within(10*time.Second, "the old secret is refused", func() bool { return failed(t, run, "refused") >= 1 })
+	r.Await("the old secret is refused", func() bool { return failed(t, run, "refused") >= 1 })
 	refusals := len(asked(t, p))
 	r.Write("secret", second+"\n")
-	reader.Next(3*time.Second, 2) // at once, though a refusal waits long
+	reader.Next(2) // at once, though a refusal waits long
 	for _, a := range asked(t, p)[refusals:] {
 		if a.Status != 200 {
 			t.Errorf("after the rotation: %+v", a)
@@ -154,20 +154,20 @@ func TestRotateAuthority(t *testing.T) {
 	trust()
 	reader := r.Read(judge(t, p))
 	run := r.Run()
-	reader.Next(10*time.Second, 2)
+	reader.Next(2)
 	next, err := NewAuthority("next servers")
 	r.Must(err)
 	r.Must(p.Serve(next))
 	r.Must(p.Reload())
-	r.Within(10*time.Second, "the unknown authority is not trusted", func() bool { return failed(t, run, "unavailable") >= 1 })
+	r.Await("the unknown authority is not trusted", func() bool { return failed(t, run, "unavailable") >= 1 })
 	before := reader.Seen()
 	r.Write("ca.pem", "no certificate")
-	r.Within(10*time.Second, "a broken CA file is said to be one", func() bool { return failed(t, run, "config") >= 1 })
+	r.Await("a broken CA file is said to be one", func() bool { return failed(t, run, "config") >= 1 })
 	if now := reader.Seen(); now != before {
 		t.Errorf("%d tokens came without a verified server", now-before)
 	}
 	trust()
-	reader.Next(3*time.Second, 2)
+	reader.Next(2)
 	r.Must(run.Stop())
 }
 
@@ -195,7 +195,7 @@ func TestCertificate(t *testing.T) {
 	}
 	reader := r.Read(judge(t, p))
 	run := r.Run()
-	reader.Next(10*time.Second, 2)
+	reader.Next(2)
 	first := boundTo(t, r.Token())
 	if want := thumbprint(t, r.Path("client.pem")); first != want {
 		t.Errorf("the token is bound to %q, want %q", first, want)
@@ -205,16 +205,16 @@ func TestCertificate(t *testing.T) {
 	r.Must(err)
 	r.Must(p.Accept(clients))
 	r.Must(p.Reload())
-	r.Within(10*time.Second, "the certificate is refused", func() bool { return failed(t, run, "refused") >= 1 })
+	r.Await("the certificate is refused", func() bool { return failed(t, run, "refused") >= 1 })
 	r.Must(p.Identify(clients, "somebody else"))
 	identify(r, p)
-	r.Within(10*time.Second, "the name is refused", func() bool {
+	r.Await("the name is refused", func() bool {
 		answers := asked(t, p)
 		return answers[len(answers)-1].Error == "invalid_client"
 	})
 	r.Must(p.Identify(clients, "orders"))
 	identify(r, p)
-	reader.Next(3*time.Second, 2)
+	reader.Next(2)
 	if now, want := boundTo(t, r.Token()), thumbprint(t, r.Path("client.pem")); now != want || now == first {
 		t.Errorf("the token is bound to %q, want %q", now, want)
 	}

@@ -57,7 +57,7 @@ class ClientAdapter {
 }
 
 // How long the tokens for a resource live; those without a resource are opaque and live 90 s.
-const lives = { "https://api.example.com": 300, "https://short.example.com": 20, "https://blink.example.com": 3 };
+const lives = { "https://api.example.com": 300, "https://short.example.com": 20 };
 
 function configuration(mtlsURL) {
 	const signing = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" });

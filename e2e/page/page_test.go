@@ -52,9 +52,9 @@ func value[T any](t *testing.T, b *Browser, expression string) T {
 // until waits for an expression to be true.
 func until(t *testing.T, b *Browser, expression string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !value[bool](t, b, expression); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !value[bool](t, b, expression); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within 20 s: %s\n%s", expression, value[string](t, b, "document.body.innerText"))
+			t.Fatalf("not within a minute: %s\n%s", expression, value[string](t, b, "document.body.innerText"))
 		}
 	}
 }
@@ -293,7 +293,7 @@ func policed(t *testing.T, _ *Scene, b *Browser) {
 	if ran != "undefined" {
 		t.Error("a script in the page ran")
 	}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if faults := b.Faults(); len(faults) > 0 {
 			if !strings.Contains(faults[0], "Content Security Policy") {
 				t.Errorf("the browser says: %q", faults)

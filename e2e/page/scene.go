@@ -70,7 +70,7 @@ func NewScene(dir string) (*Scene, error) {
 
 // await waits until the process listens and has published everything.
 func (s *Scene) await() error {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if s.Address() == "" {
 			continue
 		}
@@ -79,7 +79,7 @@ func (s *Scene) await() error {
 		}
 	}
 	defer s.Kill()
-	return fmt.Errorf("renewd is not ready after 20 s: %s", s.Log())
+	return fmt.Errorf("renewd is not ready after a minute: %s", s.Log())
 }
 
 // Login writes a token as another program would, of this age and with this much life left.

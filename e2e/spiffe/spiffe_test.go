@@ -72,7 +72,7 @@ func TestFetch(t *testing.T) {
 			t.Errorf("asked %+v", c)
 		}
 	}
-	r.Within(2*time.Second, "no connection is left open", func() bool { return a.Connections() == 0 })
+	r.Await("no connection is left open", func() bool { return a.Connections() == 0 })
 }
 
 func TestTCP(t *testing.T) {
@@ -172,12 +172,12 @@ func TestRegistration(t *testing.T) {
 	r := try(t, uri, `audiences: [billing]`, "")
 	reader := r.Read(func(token string) error { return a.good(token, orders, "billing") })
 	run := r.Run()
-	r.Within(10*time.Second, "two attempts", func() bool { return len(a.Calls()) >= 2 })
+	r.Await("two attempts", func() bool { return len(a.Calls()) >= 2 })
 	if _, err := os.Stat(r.Path("out/token")); !os.IsNotExist(err) {
 		t.Errorf("a token was published: %v", err)
 	}
 	a.Set(func() { a.ids = []string{orders} })
-	r.Within(30*time.Second, "a token", func() bool { return reader.Seen() == 1 })
+	r.Await("a token", func() bool { return reader.Seen() == 1 })
 	r.Must(run.Stop())
 }
 
@@ -189,22 +189,22 @@ func TestHalfLife(t *testing.T) {
 	r := try(t, uri, `audiences: [billing]`, `refresh: {at: 10%-20%, spread: false}`)
 	reader := r.Read(func(token string) error { return a.good(token, orders, "billing") })
 	run := r.Run()
-	r.Within(10*time.Second, "a first token", func() bool { return reader.Seen() >= 1 })
+	r.Await("a first token", func() bool { return reader.Seen() >= 1 })
 	first, err := os.Stat(r.Path("out/token"))
 	r.Must(err)
-	r.Within(10*time.Second, "the same token again", func() bool { return unchanged(t, run) > 0 })
+	r.Await("the same token again", func() bool { return unchanged(t, run) > 0 })
 	again, err := os.Stat(r.Path("out/token"))
 	r.Must(err)
 	if !again.ModTime().Equal(first.ModTime()) {
 		t.Error("the same token was written again")
 	}
-	reader.Next(20*time.Second, 2)
+	reader.Next(2)
 	// In one life of 12 s: at 10-20 % of it, after half of what is left, and then perhaps once more until a new one is there.
 	if n, most := len(a.Calls()), 4*reader.Seen(); n > most {
 		t.Errorf("the agent was asked %d times for %d tokens", n, reader.Seen())
 	}
 	r.Must(run.Stop())
-	r.Within(2*time.Second, "no connection is left open", func() bool { return a.Connections() == 0 })
+	r.Await("no connection is left open", func() bool { return a.Connections() == 0 })
 }
 
 // unchanged counts the attempts that brought the same token.
@@ -227,23 +227,23 @@ func TestRestart(t *testing.T) {
 	r := try(t, uri, `audiences: [billing]`, "timeout: 1s\n    refresh: {at: 10%-20%, spread: false}")
 	reader := r.Read(func(token string) error { return a.good(token, orders, "billing") })
 	run := r.Run()
-	r.Within(10*time.Second, "a first token", func() bool { return reader.Seen() >= 1 })
+	r.Await("a first token", func() bool { return reader.Seen() >= 1 })
 
 	a.Stop()
 	if _, err := os.Stat(strings.TrimPrefix(uri, "unix://")); !os.IsNotExist(err) {
 		t.Fatal("the socket is still there")
 	}
 	failed := func(says string) func() bool { return func() bool { return strings.Contains(run.Log(), says) } }
-	r.Within(15*time.Second, "a failure", failed("no such file or directory"))
+	r.Await("a failure", failed("no such file or directory"))
 	if _, err := a.Serve("unix", strings.TrimPrefix(uri, "unix://")); err != nil {
 		t.Fatal(err)
 	}
-	reader.Next(15*time.Second, 1)
+	reader.Next(1)
 
 	a.Set(func() { a.hang = make(chan struct{}) })
-	r.Within(20*time.Second, "a failure within the deadline", failed("no whole answer came in time"))
+	r.Await("a failure within the deadline", failed("no whole answer came in time"))
 	a.Set(func() { close(a.hang); a.hang = nil; clear(a.cache) })
-	reader.Next(15*time.Second, 1)
+	reader.Next(1)
 	r.Must(run.Stop())
-	r.Within(2*time.Second, "no connection is left open", func() bool { return a.Connections() == 0 })
+	r.Await("no connection is left open", func() bool { return a.Connections() == 0 })
 }

@@ -146,7 +146,7 @@ func (d *day) start() error {
 	if d.process, err = program.Start(cmd, output); err != nil {
 		return err
 	}
-	for end := time.Now().Add(20 * time.Second); d.process.Address() == ""; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); d.process.Address() == ""; time.Sleep(10 * time.Millisecond) {
 		if d.process.Over() || time.Now().After(end) {
 			d.process.Kill()
 			return fmt.Errorf("renewd does not listen:\n%s", d.process.Log())
@@ -183,7 +183,7 @@ func (d *day) removeLog() error {
 		return err
 	}
 	const lines = 500 // bytes, of several lines: the first one makes it look
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if now, err := os.Stat(path); err != nil || now.Size() >= before.Size()+lines {
 			break
 		}

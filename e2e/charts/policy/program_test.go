@@ -6,6 +6,7 @@ package policy
 import (
 	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -115,7 +116,7 @@ func run(t *testing.T, binary string, sidecar *corev1.Container, env map[string]
 	go func() { ended <- daemon.Wait() }()
 	succeeds := func(args ...string) {
 		t.Helper()
-		deadline := time.Now().Add(20 * time.Second)
+		deadline := time.Now().Add(2 * time.Minute)
 		for {
 			out, err := command(args...).CombinedOutput()
 			if err == nil {
@@ -162,15 +163,24 @@ func contents(t *testing.T, dir, name string) string {
 	return string(data)
 }
 
-// freePort returns a port that nobody holds at the moment.
+// freePort returns a port that nobody else takes before the test ends: the kernel gives none below 32768 to whoever asks for any,
+// and a name that is held meanwhile keeps it from other tests on this machine.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := strconv.Itoa(20000 + rand.IntN(10000))
+		held, err := net.Listen("unix", "@renewd-test-port-"+port)
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() { _ = held.Close() })
+		if l, err := net.Listen("tcp", ":"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	t.Fatal("no port is free")
+	return ""
 }
 
 // build compiles the program.

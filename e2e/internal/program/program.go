@@ -66,16 +66,16 @@ func (p *Process) Kill() {
 	<-p.over
 }
 
-// Stop ends the process by SIGTERM. An exit code other than 0, or no exit within ten seconds, is an error.
+// Stop ends the process by SIGTERM. An exit code other than 0, or no exit within a minute, is an error.
 func (p *Process) Stop() error {
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop renewd: %w", err)
 	}
 	select {
 	case <-p.over:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		p.Kill()
-		return errors.New("renewd did not stop within ten seconds")
+		return errors.New("renewd did not stop within a minute")
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		return fmt.Errorf("renewd ended with exit code %d", code)

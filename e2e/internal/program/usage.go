@@ -38,16 +38,21 @@ func (p *Process) Switches() (int64, error) {
 
 // CPU returns the time that all threads of the process spent on a processor, ended ones not included: the first field of
 // schedstat. /proc/PID/stat counts in hundredths of a second, which is too coarse for an idle process.
-func (p *Process) CPU() (time.Duration, error) {
+func (p *Process) CPU() (time.Duration, error) { return p.schedstat(0) }
+
+// Waited returns the time that threads of the process could have run and had no processor, ended ones not included: the second
+// field of schedstat. On a machine that has nothing else to do it is next to nothing.
+func (p *Process) Waited() (time.Duration, error) { return p.schedstat(1) }
+
+// schedstat adds up a field of all threads, in nanoseconds.
+func (p *Process) schedstat(field int) (sum time.Duration, err error) {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.PID()))
-	var sum time.Duration
 	for _, path := range threads {
 		var data []byte
 		if data, err = os.ReadFile(path); err != nil {
 			break
 		}
-		first, _, _ := strings.Cut(string(data), " ")
-		n, err := strconv.ParseInt(first, 10, 64)
+		n, err := strconv.ParseInt(strings.Fields(string(data))[field], 10, 64)
 		if err != nil {
 			return 0, err
 		}

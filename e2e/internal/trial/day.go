@@ -16,8 +16,9 @@ import (
 	"k8s.io/client-go/transport"
 )
 
-// Blink refreshes tokens that live three seconds, of which the issuer rounds one away, in the middle of their life.
-const Blink = "refresh: {at: 50%-60%, floor: 100ms, spread: false}"
+// Blink refreshes tokens that live twenty seconds, of which the issuer rounds one away, every one to two seconds: what holds up a
+// busy machine is shorter than what they have left.
+const Blink = "refresh: {at: 5%-10%, floor: 100ms, spread: false}"
 
 // Server is what Day asks of an issuer: how often its token endpoint has been asked, and how many connections are open.
 type Server interface {
@@ -25,23 +26,23 @@ type Server interface {
 	Connections() int
 }
 
-// Day runs renewd for twelve seconds with tokens of three: a day in fast motion. Besides Reader, two readers of real life
+// Day runs renewd until every reader has seen six tokens: a day in fast motion. Besides Reader, two readers of real life
 // look at the file all the while, client-go's and the one of Google's external accounts. The file is always good, each
 // token takes one request, and no connection is left open.
 func (r *Trial) Day(s Server, good func(token string) error) {
 	r.t.Helper()
-	const length, least = 12 * time.Second, 6
+	const longest, least = 2 * time.Minute, 6
 	reader := r.Read(good)
 	run := r.Run()
-	reader.Next(10*time.Second, 1)
+	reader.Next(1)
 
-	ctx, stop := context.WithTimeout(context.Background(), length)
+	ctx, stop := context.WithTimeout(context.Background(), longest)
 	defer stop()
 	var seen struct{ clientGo, external int }
 	var faults [2]error
 	var readers sync.WaitGroup
-	readers.Go(func() { seen.clientGo, faults[0] = r.clientGo(ctx, good) })
-	readers.Go(func() { seen.external, faults[1] = r.external(ctx, good) })
+	readers.Go(func() { seen.clientGo, faults[0] = r.clientGo(ctx, least, good) })
+	readers.Go(func() { seen.external, faults[1] = r.external(ctx, least, good) })
 	readers.Wait()
 	r.Must(run.Stop())
 	r.Must(errors.Join(faults[:]...))
@@ -52,13 +53,14 @@ func (r *Trial) Day(s Server, good func(token string) error) {
 	if n := s.Tokens(); n != reader.Seen() {
 		r.t.Errorf("the token endpoint was asked %d times for %d tokens", n, reader.Seen())
 	}
-	r.Within(2*time.Second, "no connection is left open", func() bool { return s.Connections() == 0 })
+	r.Await("no connection is left open", func() bool { return s.Connections() == 0 })
 }
 
-// clientGo reads as a Kubernetes client does that gets a 401 every 50 milliseconds, and returns how many tokens it was given.
-func (r *Trial) clientGo(ctx context.Context, good func(string) error) (int, error) {
+// clientGo reads as a Kubernetes client does that gets a 401 every 50 milliseconds, until it was given enough tokens, and returns
+// how many.
+func (r *Trial) clientGo(ctx context.Context, enough int, good func(string) error) (int, error) {
 	source, seen := transport.NewCachedFileTokenSource(r.Path("out/token")), map[string]bool{}
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && len(seen) < enough {
 		token, err := source.Token()
 		if err == nil {
 			err = good(token.AccessToken)
@@ -73,8 +75,9 @@ func (r *Trial) clientGo(ctx context.Context, good func(string) error) (int, err
 	return len(seen), nil
 }
 
-// external exchanges the token again and again as the clients of Google's cloud do, and returns how many tokens arrived.
-func (r *Trial) external(ctx context.Context, good func(string) error) (int, error) {
+// external exchanges the token again and again as the clients of Google's cloud do, until enough tokens have arrived, and returns
+// how many.
+func (r *Trial) external(ctx context.Context, enough int, good func(string) error) (int, error) {
 	seen := map[string]bool{}
 	sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		subject := q.PostFormValue("subject_token")
@@ -87,7 +90,7 @@ func (r *Trial) external(ctx context.Context, good func(string) error) (int, err
 		_, _ = io.WriteString(w, `{"access_token":"exchanged","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","token_type":"Bearer","expires_in":3600}`)
 	}))
 	defer sts.Close()
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && len(seen) < enough {
 		source, err := externalaccount.NewTokenSource(context.WithoutCancel(ctx), externalaccount.Config{
 			Audience:         "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
 			SubjectTokenType: "urn:ietf:params:oauth:token-type:jwt", TokenURL: sts.URL,

@@ -82,10 +82,10 @@ func (d *Reader) Seen() int {
 }
 
 // Next waits for so many more tokens.
-func (d *Reader) Next(limit time.Duration, more int) {
+func (d *Reader) Next(more int) {
 	d.trial.t.Helper()
 	want := d.Seen() + more
-	d.trial.Within(limit, fmt.Sprintf("%d more tokens", more), func() bool { return d.Seen() >= want })
+	d.trial.Await(fmt.Sprintf("%d more tokens", more), func() bool { return d.Seen() >= want })
 }
 
 // JWT returns a judge for Reader: the token is a JWT by RS256 with one of the keys that an issuer publishes at a URL, and is

@@ -130,7 +130,7 @@ func (r *Trial) Run() *program.Process {
 			r.t.Logf("renewd said (the end of it):\n%s", log[max(0, len(log)-3000):])
 		}
 	})
-	r.Within(10*time.Second, "renewd listens", func() bool { return p.Address() != "" })
+	r.Await("renewd listens", func() bool { return p.Address() != "" })
 	return p
 }
 
@@ -155,12 +155,12 @@ func (r *Trial) silent(said string) {
 	}
 }
 
-// Within waits until something holds, and fails the test if it does not in time.
-func (r *Trial) Within(limit time.Duration, what string, holds func() bool) {
+// Await waits until something holds, and fails the test if it does not within a minute: only what is wrong takes so long.
+func (r *Trial) Await(what string, holds func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(limit); !holds(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			r.t.Fatalf("not within %v: %s", limit, what)
+			r.t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }

@@ -8,7 +8,9 @@ package cluster
 import (
 	"context"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -53,6 +55,7 @@ type Cluster struct {
 
 	group process.Group
 	pki   *authority
+	held  []net.Listener // the names of its ports, until the process ends
 }
 
 // Start brings up etcd, the API server and the controller manager, and waits until they serve. All is killed when this process
@@ -62,7 +65,7 @@ func (c *Cluster) Start(ctx context.Context) error {
 	if err := os.MkdirAll(c.group.Logs, 0o700); err != nil {
 		return err
 	}
-	ports, err := freePorts(4)
+	ports, err := c.freePorts(4)
 	if err == nil {
 		err = c.identities(ports[0])
 	}
@@ -184,15 +187,23 @@ func (c *Cluster) startControllers(ctx context.Context, port int) error {
 	})
 }
 
-// freePorts finds ports of loopback that nobody listens on now.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
+// freePorts finds ports of loopback that nobody else takes while this process lives: the kernel gives none below 32768 to whoever
+// asks for any, such as the connections of the cluster itself, and names that are held keep them from other tests.
+func (c *Cluster) freePorts(n int) (ports []int, err error) {
+	for range 1000 {
+		if len(ports) == n {
+			return ports, nil
 		}
-		defer l.Close() // only now, so that no port is found twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		port := 20000 + rand.IntN(10000)
+		held, err := net.Listen("unix", fmt.Sprint("@renewd-test-port-", port))
+		if err != nil {
+			continue
+		}
+		c.held = append(c.held, held)
+		if l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
+			_ = l.Close()
+			ports = append(ports, port)
+		}
 	}
-	return ports, nil
+	return nil, errors.New("no ports are free")
 }
