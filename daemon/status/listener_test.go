@@ -213,14 +213,16 @@ func TestSlowClientIsCutOff(t *testing.T) {
 		defer stop()
 		conn := p.dial()
 		start := time.Now()
-		go func() {
+		var drip sync.WaitGroup
+		defer drip.Wait()
+		drip.Go(func() {
 			for {
 				if _, err := io.WriteString(conn, "x"); err != nil {
 					return
 				}
 				time.Sleep(10 * time.Millisecond)
 			}
-		}()
+		})
 		_, _ = io.Copy(io.Discard, conn)
 		if took := time.Since(start); took != headerTimeout {
 			t.Errorf("cut off after %s", took)
