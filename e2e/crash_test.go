@@ -7,7 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -286,9 +288,26 @@ func (c *crash) readFile() (string, error) {
 	return string(data), err
 }
 
-// readSet reads the files of one generation, and finds them to belong together.
+// readSet reads the files of one generation, and finds them to belong together. If the machine held it up until that generation was
+// gone, it begins anew.
 func (c *crash) readSet() (string, error) {
-	set, err := os.OpenRoot(filepath.Join(c.set("quick"), "..data"))
+	for {
+		generation, err := os.Readlink(filepath.Join(c.set("quick"), "..data"))
+		if err != nil {
+			return "", err
+		}
+		token, err := c.readGeneration(filepath.Join(c.set("quick"), generation))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return token, err
+		}
+		if now, gone := os.Readlink(filepath.Join(c.set("quick"), "..data")); gone != nil || now == generation {
+			return "", err
+		}
+	}
+}
+
+func (c *crash) readGeneration(path string) (string, error) {
+	set, err := os.OpenRoot(path)
 	if err != nil {
 		return "", err
 	}
