@@ -55,7 +55,8 @@ func (r *rig) lasted(line string) {
 	if took := time.Since(began); took > 100*maxWait {
 		r.t.Errorf("%s took %v", line, took)
 	}
-	_, _ = r.Sync(), r.Sync()
+	r.flush()
+	r.flush()
 }
 
 // The log volume turns read-only while its file is open, and while it is not. The first costs rotations, the second
