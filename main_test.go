@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs the scripts of testdata/script against the program: each is what a user would type, and what they
 // would see.
 func TestScripts(t *testing.T) {
+	old := syscall.Umask(0o022) // so that other users can read what the scripts hold, whoever runs them
+	t.Cleanup(func() { syscall.Umask(old) })
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,

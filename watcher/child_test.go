@@ -29,7 +29,10 @@ func inChild(t *testing.T, attr *syscall.SysProcAttr) bool {
 	t.Parallel()
 	// By this name the file need not be reachable for another user.
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1")
-	cmd.Env = append(os.Environ(), key+"="+t.Name())
+	temp, err := os.MkdirTemp("", "renewd-watcher-") // that of this user may be closed to another
+	must(t, err, os.Chmod(temp, 0o777))
+	defer func() { _ = os.RemoveAll(temp) }()
+	cmd.Env = append(os.Environ(), key+"="+t.Name(), "TMPDIR="+temp)
 	cmd.SysProcAttr = attr
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {

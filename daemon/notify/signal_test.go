@@ -191,7 +191,7 @@ func TestForeignProcessIsAnErrorWithARemedy(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "child")
-	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(path, self, 0o755)); err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(path, self, 0o755), os.Chmod(path, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, "-test.run=^TestForeignProcessIsAnErrorWithARemedy$")

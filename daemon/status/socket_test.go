@@ -242,6 +242,9 @@ func openBinary(t *testing.T) string {
 	if _, err := io.Copy(file, self); err != nil {
 		t.Fatal(err)
 	}
+	if err := file.Chmod(0o755); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -629,7 +629,7 @@ func TestWithoutPrivileges(t *testing.T) {
 			}
 			data, err := os.ReadFile("/proc/self/exe")
 			if err == nil {
-				err = os.WriteFile(exe, data, 0o755)
+				err = errors.Join(os.WriteFile(exe, data, 0o755), os.Chmod(exe, 0o755))
 			}
 			if err != nil {
 				t.Fatal(err)
