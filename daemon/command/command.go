@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -39,13 +40,18 @@ const (
 func Main(args []string, stdout, stderr io.Writer) int {
 	a := &app{stdout: stdout, stderr: stderr}
 	root := a.root()
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	strictArgs(root)
 	root.SetArgs(args)
 	err := root.ExecuteContext(context.Background())
 	if err == nil {
 		return 0
 	}
 	failure, ok := errors.AsType[*exit](err)
-	if !ok {
+	if _, unwritten := errors.AsType[*fs.PathError](err); !ok && unwritten {
+		failure = &exit{code: exitOther, err: err}
+	} else if !ok {
 		// What did not come from a command of ours came from reading the command line.
 		failure = &exit{code: exitUsage, err: err, help: "`renewd --help` lists the commands and `renewd COMMAND --help` its flags"}
 	}
@@ -155,13 +161,43 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
+// strictArgs has every command say what it takes if it is given something else, and the two that cobra makes refuse what they do
+// not know.
+func strictArgs(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		switch {
+		case sub.Name() == "help":
+			sub.Run, sub.RunE = nil, func(sub *cobra.Command, args []string) error {
+				found, rest, err := sub.Root().Find(args)
+				if err = cmp.Or(err, knownCommand(found, rest)); err != nil {
+					return err
+				}
+				return found.Help()
+			}
+		case sub.Name() == "completion":
+			sub.Args, sub.RunE = knownCommand, func(sub *cobra.Command, _ []string) error { return sub.Help() }
+		}
+		if fits := sub.Args; fits != nil {
+			sub.Args = func(sub *cobra.Command, args []string) error {
+				err := fits(sub, args)
+				if _, ours := errors.AsType[*exit](err); err == nil || ours {
+					return err
+				}
+				return &exit{code: exitUsage, err: fmt.Errorf("%s does not take %s", strings.TrimPrefix(sub.CommandPath(), "renewd "), plural(len(args), "argument")),
+					help: "usage: " + sub.UseLine()}
+			}
+		}
+		strictArgs(sub)
+	}
+}
+
 // knownCommand refuses a command that there is not, with those that it may have been meant for.
 func knownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	help := "`" + c.CommandPath() + " --help` lists the commands"
-	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+	if like := c.SuggestionsFor(args[0]); args[0] != "" && len(like) > 0 {
 		help = "did you mean " + strings.Join(like, " or ") + "?"
 	}
 	return &exit{code: exitUsage, err: fmt.Errorf("unknown command %.40q", strings.TrimPrefix(c.CommandPath()+" "+args[0], "renewd ")), help: help}

@@ -25,7 +25,7 @@ func (d after) String() string {
 	t := time.Duration(d)
 	switch {
 	case t < 10*time.Second:
-		return t.Round(100 * time.Millisecond).String()
+		return strict.FormatDuration(t.Round(100 * time.Millisecond))
 	case t < 2*day:
 		return strict.FormatDuration(t.Round(time.Second))
 	}

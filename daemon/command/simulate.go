@@ -56,6 +56,9 @@ func (a *app) simulate() *cobra.Command {
 	durationFlag(f, &s.recommend, "recommend", 0, "find the window that survives an `outage` at the smallest load")
 	a.flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if !(*hours >= 0 && *hours <= 366*24) { // also what is no number
+			return &exit{code: exitUsage, err: fmt.Errorf("--hours: %v is not within 0 and 8784, which is a year", *hours)}
+		}
 		s.fleet.Length = time.Duration(*hours * float64(time.Hour))
 		if err := s.parseOutages(); err != nil {
 			return &exit{code: exitUsage, err: err}
@@ -195,7 +198,9 @@ func (a *app) runRules(fleet simulate.Fleet, rules []simulate.Rule) ([]simulate.
 				results[i], errs[i] = simulate.Run(fleet, rules[i])
 				said.Lock()
 				done++
-				fmt.Fprintf(a.stderr, "simulated %d of %d: %s\n", done, len(rules), rules[i].Name)
+				if errs[i] == nil {
+					fmt.Fprintf(a.stderr, "simulated %d of %d: %s\n", done, len(rules), rules[i].Name)
+				}
 				said.Unlock()
 			}
 		})

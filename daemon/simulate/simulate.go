@@ -127,6 +127,7 @@ func (f Fleet) check() error {
 	refuse(f.Life < time.Second || f.Life > 30*day, "a life of %v: from a second to 30 days", f.Life)
 	refuse(f.Length < time.Second || f.Length > 366*day, "a length of %v: from a second to a year", f.Length)
 	refuse(f.Wave < 0 || f.Wave > 366*day, "a wave of %v: up to a year", f.Wave)
+	refuse(f.Wave > f.Length, "a wave of %v is longer than the simulation, %v", f.Wave, f.Length)
 	refuse(!(f.Capacity >= 0) || math.IsInf(f.Capacity, 0), "a capacity of %v requests a second", f.Capacity)
 	refuse(f.Anytime < 0 || f.Anytime > 30*day, "an outage of %v: up to 30 days", f.Anytime)
 	least := f.started() + (anytime+2)*f.Life + f.Anytime
