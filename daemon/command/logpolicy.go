@@ -161,7 +161,7 @@ func (a *app) policyExplain() *cobra.Command {
 			}
 			text, err := client.Levels(c.Context(), area)
 			if err != nil {
-				return &exit{code: exitOther, err: err}
+				return &exit{code: exitOther, err: err, help: askHelp(err)}
 			}
 			return a.print([]byte(text))
 		}
@@ -222,7 +222,7 @@ func (a *app) policySet() *cobra.Command {
 			return err
 		}
 		if _, err := client.SetLevel(c.Context(), area, level, duration); err != nil {
-			return &exit{code: exitOther, err: err}
+			return &exit{code: exitOther, err: err, help: askHelp(err)}
 		}
 		text, err := client.Levels(c.Context(), area)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ func (a *app) refresh() *cobra.Command {
 		before, _ := client.Status(c.Context()) // without an answer the next request says why
 		switch err := client.Refresh(c.Context(), name); {
 		case errors.Is(err, status.ErrNoDaemon):
-			return &exit{code: exitUnavailable, err: err}
+			return &exit{code: exitUnavailable, err: err, help: askHelp(err)}
 		case errors.Is(err, status.ErrUnknown):
 			return &exit{code: exitOther, err: fmt.Errorf("no token is named %.64q", name), help: "`renewd status` lists them"}
 		case err != nil:
@@ -48,6 +49,14 @@ func (a *app) refresh() *cobra.Command {
 		return a.sayRefreshed(await(c.Context(), client, before, name))
 	}
 	return c
+}
+
+// askHelp says who may ask a daemon, if that is why it did not answer.
+func askHelp(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "root may ask, and the user that renewd runs as"
+	}
+	return ""
 }
 
 // outcome is what came of asking for a refresh.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/signal"
 	"slices"
 	"syscall"
@@ -92,6 +93,9 @@ func (a *app) snapshot(ctx context.Context, c *cobra.Command, names []string) (s
 		return snapshot{}, &exit{code: exitOther, err: err}
 	default:
 		shot = snapshot{Report: fromFiles(conf), why: "no daemon answers: this is what the files say"}
+		if errors.Is(err, fs.ErrPermission) {
+			shot.why = "the daemon answers root and its own user alone: this is what the files say"
+		}
 		if client == (status.Client{}) {
 			shot.why = "no daemon was asked, for status.listen and status.socket are not set: this is what the files say"
 		}
