@@ -6,7 +6,7 @@ What values must look like. The patterns are also those of the validating policy
 */}}
 
 {{- define "renewd.pattern.audience" -}}^[!-~]{1,1000}$ {{- end -}}
-{{- define "renewd.pattern.duration" -}}^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h)){1,4}$ {{- end -}}
+{{- define "renewd.pattern.duration" -}}^([0-9]{1,4}d|([0-9]{1,4}d)?([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h)){1,4})$ {{- end -}}
 {{- define "renewd.pattern.percentages" -}}^[0-9]{1,2}([.][0-9]+)?%( *- *[0-9]{1,2}([.][0-9]+)?%)?$ {{- end -}}
 {{- define "renewd.pattern.directory" -}}^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$ {{- end -}}
 {{- define "renewd.pattern.fileName" -}}^[A-Za-z0-9_-][A-Za-z0-9._-]*$ {{- end -}}

@@ -31,7 +31,7 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	const (
-		duration    = " must be a Go duration such as "
+		duration    = " must be a duration such as "
 		required    = "renewd: the params ConfigMap must set image, audience and revision"
 		configMap   = "renewd: annotation renewd.github.io/config must be the name of a ConfigMap in the pod's namespace"
 		percent     = " must be percentages of the life such as 70%-80%"
@@ -42,7 +42,7 @@ func TestMessages(t *testing.T) {
 		mode        = "renewd: fileMode in the params ConfigMap must be permissions in octal digits such as 0644, and let the owner read"
 		fileName    = "renewd: fileName in the params ConfigMap must be the name of a file, not a path"
 		audience    = "renewd: annotation renewd.github.io/audience (or audience in the params ConfigMap) must be visible ASCII characters without spaces"
-		unknown     = "renewd: unknown renewd.github.io/ annotation (known: config, audience, refresh-interval, refresh-at, keep, outage, mount-path)"
+		unknown     = "renewd: unknown annotation renewd.github.io/refresh-intervall (known: config, audience, refresh-interval, refresh-at, keep, outage, mount-path)"
 		interval    = "renewd: annotation renewd.github.io/refresh-interval (or refreshInterval in the params ConfigMap)" + duration + "10m"
 		keep        = "renewd: annotation renewd.github.io/keep (or keep in the params ConfigMap)" + duration + "2m"
 		outage      = "renewd: annotation renewd.github.io/outage (or outage in the params ConfigMap)" + duration + "30m"
@@ -63,7 +63,8 @@ func TestMessages(t *testing.T) {
 		{inParams("audience", "a\nb"), audience},
 		{inPod("refresh-interval", "ten"), interval},
 		{inPod("refresh-interval", "10"), interval},
-		{inParams("refreshInterval", "1d"), interval},
+		{inParams("refreshInterval", "1h1d"), interval},
+		{inPod("refresh-interval", "1.5d"), interval},
 		{inPod("keep", "-2m"), keep},
 		{inParams("keep", "two"), keep},
 		{inPod("keep", "99999999h"), keep}, // more than renewd can count
@@ -115,8 +116,9 @@ func TestMessages(t *testing.T) {
 		}
 		rules, _, _ := unstructured.NestedSlice(o.Object, "spec", "validations")
 		for _, rule := range rules {
-			if text := rule.(map[string]any)["message"].(string); !said[text] {
-				t.Errorf("no mistake leads to %q", text)
+			rule := rule.(map[string]any)
+			if _, composed := rule["messageExpression"]; !composed && !said[rule["message"].(string)] {
+				t.Errorf("no mistake leads to %q", rule["message"])
 			}
 		}
 		if len(rules) != len(said) {
@@ -145,7 +147,7 @@ func TestAnnotationsThatAreNotAllowed(t *testing.T) {
 	}
 	for _, name := range []string{"config", "audience", "mount-path"} {
 		_, err := c.Create(t.Context(), pod(map[string]string{name: "x"}, nil))
-		if err == nil || !strings.HasSuffix(err.Error(), "unknown renewd.github.io/ annotation (known: keep)") {
+		if err == nil || !strings.HasSuffix(err.Error(), "unknown annotation renewd.github.io/"+name+" (known: keep)") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
