@@ -43,10 +43,48 @@ func path(t *testing.T, parts ...string) string {
 	return p
 }
 
+// committed returns a repository of its own whose only commit is the tree as it is now.
+func committed(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	say(t, path(t), "bash", "-euo", "pipefail", "-c", `git ls-files -z --cached --others --exclude-standard --deduplicate |
+		while IFS= read -rd "" file; do if [ -e "$file" ] || [ -L "$file" ]; then printf "%s\0" "$file"; fi; done |
+		tar --null -T - -cf - | tar -xf - -C "$1"`, "copy", dir)
+	for _, args := range [][]string{{"init", "-q"}, {"add", "-A"}, {"-c", "user.name=renewd", "-c", "user.email=renewd@example.com", "commit", "-qm", "release: all of it"}} {
+		say(t, dir, "git", args...)
+	}
+	return dir
+}
+
+func TestReleaseOfAnotherTreeThanTheCommitIsRefused(t *testing.T) {
+	top := committed(t)
+	for name, change := range map[string]func() error{
+		"a new file": func() error {
+			return os.WriteFile(filepath.Join(top, "daemon", "new.go"), []byte("package daemon\n"), 0o600)
+		},
+		"a file less":   func() error { return os.Remove(filepath.Join(top, "LICENSE")) },
+		"another text":  func() error { return os.WriteFile(filepath.Join(top, "go.mod"), nil, 0o600) },
+		"what is added": func() error { say(t, top, "git", "rm", "-q", "--cached", "LICENSE"); return nil },
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		dist := filepath.Join(t.TempDir(), "dist")
+		cmd := exec.Command(".ci/release", "v1.0.0", dist)
+		cmd.Dir = top
+		out, err := cmd.CombinedOutput()
+		if _, there := os.Stat(dist); err == nil || there == nil || !strings.Contains(string(out), "the tree is not that of its commit") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		say(t, top, "git", "reset", "-q", "--hard")
+		say(t, top, "git", "clean", "-fdq")
+	}
+}
+
 func TestRelease(t *testing.T) {
 	version := of(t, path(t, "charts", "renewd")).Metadata.Version
 	dist := filepath.Join(t.TempDir(), "dist")
-	say(t, path(t), ".ci/release", "v"+version, dist)
+	say(t, committed(t), ".ci/release", "v"+version, dist)
 
 	sums := say(t, dist, "sha256sum", "--check", "--strict", "SHA256SUMS")
 	for _, file := range []string{
