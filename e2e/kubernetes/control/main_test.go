@@ -7,6 +7,7 @@ package control
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,15 +29,19 @@ var (
 	version string // of the API server, such as 1.37.2
 )
 
-func TestMain(m *testing.M) { os.Exit(startAndRun(m)) }
+func TestMain(m *testing.M) {
+	minor := flag.String("kubernetes", "", "the version of the API server, one of the folders of versions; empty: that of go.mod")
+	flag.Parse()
+	os.Exit(startAndRun(m, *minor))
+}
 
-func startAndRun(m *testing.M) int {
+func startAndRun(m *testing.M, minor string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "renewd-e2e-")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		err = start(ctx, dir)
+		err = start(ctx, dir, minor)
 	}
 	if lab != nil {
 		defer lab.Stop()
@@ -48,7 +53,7 @@ func startAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-func start(ctx context.Context, dir string) error {
+func start(ctx context.Context, dir, minor string) error {
 	module, err := programs.Module()
 	if err != nil {
 		return err
@@ -62,6 +67,11 @@ func start(ctx context.Context, dir string) error {
 		return err
 	}
 	lab = &cluster.Cluster{Programs: built, Dir: dir}
+	if minor != "" {
+		if lab.APIServer, err = programs.Server(ctx, minor); err != nil {
+			return err
+		}
+	}
 	if err := lab.Start(ctx); err != nil {
 		return err
 	}

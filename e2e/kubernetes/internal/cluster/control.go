@@ -41,9 +41,10 @@ const Issuer = "https://kubernetes.default.svc.cluster.local"
 // LongestToken is the longest life that the API server gives a token of a service account.
 const LongestToken = 24 * time.Hour
 
-// Cluster is a cluster. Programs, Dir and Networked are for the caller to set, the others are set by Start.
+// Cluster is a cluster. Programs, APIServer, Dir and Networked are for the caller to set, the others are set by Start.
 type Cluster struct {
 	Programs  string // the folder of programs that it runs
+	APIServer string // the API server, if it is another than that of Programs
 	Dir       string // its state; removed by nobody but the caller
 	Networked bool   // there will be a node, in a network of its own: the server listens on all addresses
 
@@ -144,7 +145,11 @@ func (c *Cluster) startEtcd(ctx context.Context, client, peer int) error {
 }
 
 func (c *Cluster) startServer(ctx context.Context, port, etcd int) error {
-	err := c.group.Start("kube-apiserver", exec.Command(filepath.Join(c.Programs, "control"), "kube-apiserver",
+	program := exec.Command(filepath.Join(c.Programs, "control"), "kube-apiserver")
+	if c.APIServer != "" {
+		program = exec.Command(c.APIServer)
+	}
+	program.Args = append(program.Args,
 		"--etcd-servers=http://127.0.0.1:"+strconv.Itoa(etcd),
 		"--bind-address="+c.bindAddress(), "--secure-port="+strconv.Itoa(port), "--advertise-address="+nodeAddress,
 		"--tls-cert-file="+c.pki.path("apiserver.crt"), "--tls-private-key-file="+c.pki.path("apiserver.key"),
@@ -153,8 +158,8 @@ func (c *Cluster) startServer(ctx context.Context, port, etcd int) error {
 		"--service-account-signing-key-file="+c.pki.path("sa.key"), "--service-account-max-token-expiration="+LongestToken.String(),
 		"--kubelet-client-certificate="+c.pki.path("apiserver-kubelet.crt"), "--kubelet-client-key="+c.pki.path("apiserver-kubelet.key"),
 		"--kubelet-certificate-authority="+c.CA, "--kubelet-preferred-address-types=InternalIP",
-		"--service-cluster-ip-range="+serviceRange, "--endpoint-reconciler-type=master-count", "--profiling=false"))
-	if err != nil {
+		"--service-cluster-ip-range="+serviceRange, "--endpoint-reconciler-type=master-count", "--profiling=false")
+	if err := c.group.Start("kube-apiserver", program); err != nil {
 		return err
 	}
 	return c.group.Await(ctx, "kube-apiserver", 2*time.Minute, func(ctx context.Context) error {

@@ -52,6 +52,23 @@ func Build(ctx context.Context, list []Program) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return buildAll(ctx, module, list)
+}
+
+// Server builds the API server of another minor version, such as 1.36, in the version that versions/1.36/go.mod requires, and
+// returns its path. It is kept as the programs of Build are.
+func Server(ctx context.Context, minor string) (string, error) {
+	module, err := Module()
+	if err != nil {
+		return "", err
+	}
+	const name = "kube-apiserver"
+	module = filepath.Join(module, "versions", minor)
+	dir, err := buildAll(ctx, module, []Program{{name, kubernetes + "/cmd/kube-apiserver", ""}})
+	return filepath.Join(dir, name), err
+}
+
+func buildAll(ctx context.Context, module string, list []Program) (string, error) {
 	dir, err := folder(ctx, module)
 	if err != nil {
 		return "", err
