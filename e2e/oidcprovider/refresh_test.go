@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestRefreshToken follows a refresh token that the server replaces with each use. A used one makes the server revoke all.
@@ -95,7 +94,7 @@ func TestRefreshTokenRun(t *testing.T) {
 	})
 	for range 2 {
 		run := r.Run()
-		reader.Next(20*time.Second, 3)
+		reader.Next(3)
 		r.Must(run.Stop())
 	}
 	answers := asked(t, p)
