@@ -42,7 +42,9 @@ func TestServiceUnderSystemd(t *testing.T) {
 			t.Errorf("the service has %s, want %s", got, want)
 		}
 		before := r.read(t, "/run/renewd/token")
-		s.mustSay(t, "", "renewd", "refresh")
+		if said := s.ask("renewd", "refresh"); !strings.HasPrefix(said, "example: refreshed; it expires in ") {
+			t.Errorf("renewd refresh says %q", said)
+		}
 		s.until(t, "the token is refreshed", func() bool { return r.read(t, "/run/renewd/token") != before })
 		s.mustSay(t, "", "systemctl", "reload", "renewd.service")
 
