@@ -22,15 +22,15 @@ func TestMistakesAreExplained(t *testing.T) {
 	installed(t)
 	ns := namespace(t, nil)
 	for _, c := range []struct{ annotation, value, want string }{
-		{"audiense", "x", "renewd: unknown renewd.github.io/ annotation (known: config, audience, refresh-interval, refresh-at, keep, outage, mount-path)"},
+		{"audiense", "x", "renewd: unknown annotation renewd.github.io/audiense (known: config, audience, refresh-interval, refresh-at, keep, outage, mount-path)"},
 		{"audience", "two words", "renewd: annotation renewd.github.io/audience (or audience in the params ConfigMap) must be visible ASCII characters without spaces"},
 		{"config", "Not_A_Name", "renewd: annotation renewd.github.io/config must be the name of a ConfigMap in the pod's namespace"},
 		{"mount-path", "tokens", "renewd: annotation renewd.github.io/mount-path (or mountPath in the params ConfigMap) must be an absolute directory path"},
-		{"refresh-interval", "ten", "renewd: annotation renewd.github.io/refresh-interval (or refreshInterval in the params ConfigMap) must be a Go duration such as 10m"},
+		{"refresh-interval", "ten", "renewd: annotation renewd.github.io/refresh-interval (or refreshInterval in the params ConfigMap) must be a duration such as 10m"},
 		{"refresh-at", "80", "renewd: annotation renewd.github.io/refresh-at (or refreshAt in the params ConfigMap) must be percentages of the life such as 70%-80%"},
 		{"refresh-at", "80%-70%", "renewd: refresh-at must lie within 1% and 99%, the smaller first"},
-		{"keep", "soon", "renewd: annotation renewd.github.io/keep (or keep in the params ConfigMap) must be a Go duration such as 2m"},
-		{"outage", "-1h", "renewd: annotation renewd.github.io/outage (or outage in the params ConfigMap) must be a Go duration such as 30m"},
+		{"keep", "soon", "renewd: annotation renewd.github.io/keep (or keep in the params ConfigMap) must be a duration such as 2m"},
+		{"outage", "-1h", "renewd: annotation renewd.github.io/outage (or outage in the params ConfigMap) must be a duration such as 30m"},
 	} {
 		t.Run(c.annotation, func(t *testing.T) {
 			pod := labelled(&corev1.Pod{})
