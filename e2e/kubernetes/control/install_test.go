@@ -113,7 +113,6 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	ns := namespace(t, nil)
 	installed(t)
 	must(t)(helm(t, "uninstall", "renewd", "-n", system, "--wait", "--timeout", "1m"))
-	defer installed(t)
 	const kinds = "mutatingadmissionpolicies,mutatingadmissionpolicybindings,validatingadmissionpolicies,validatingadmissionpolicybindings,clusterroles,clusterrolebindings"
 	for _, args := range [][]string{
 		{"get", kinds, "-o", "name", "-l", "app.kubernetes.io/instance=renewd"},
