@@ -162,12 +162,6 @@ func (g *generation) write(r *record, outputs []*output, l zapcore.Level) {
 	}
 }
 
-// LogCritical logs at CRITICAL through log. It never panics, which zap's own DPanic does in development.
-func LogCritical(log *zap.Logger, message string, fields ...zap.Field) {
-	c, ok := log.Core().(*core)
-	emit(log, Critical, message, ok && c.s.traced(zapcore.DPanicLevel), fields)
-}
-
 // emit logs for the caller of its caller.
 func emit(log *zap.Logger, l Level, message string, traced bool, fields []zap.Field) {
 	pc, file, line, ok := runtime.Caller(2)

@@ -336,7 +336,7 @@ func TestCallersAreThoseWhoLog(t *testing.T) {
 	if ce := log.Check(zapcore.WarnLevel, "c"); ce != nil {
 		ce.Write()
 	}
-	LogCritical(log, "d")
+	logCritical(log, "d")
 	r.Failed("daemon", "e", errors.New("why"))
 	r.flush()
 	for _, m := range []string{"a", "b", "c", "d", "e"} {
@@ -346,8 +346,8 @@ func TestCallersAreThoseWhoLog(t *testing.T) {
 
 func TestCriticalDoesNotPanicInDevelopment(t *testing.T) {
 	r := newRig(t).run()
-	LogCritical(r.Logger().WithOptions(zap.Development()).Named("daemon"), "very bad", zap.Int("n", 1))
-	LogCritical(zap.NewNop(), "nobody hears")
+	logCritical(r.Logger().WithOptions(zap.Development()).Named("daemon"), "very bad", zap.Int("n", 1))
+	logCritical(zap.NewNop(), "nobody hears")
 	r.flush()
 	contains(t, r.err.String(), " | CRITICAL | very bad n=1", "TestCriticalDoesNotPanic")
 }

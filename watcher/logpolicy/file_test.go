@@ -581,7 +581,7 @@ func TestSyncMeansWritten(t *testing.T) {
 		}
 		eventually(t, "all lines written", func() bool { return r.Logger().Sync() == nil })
 	}
-	LogCritical(r.Logger(), "the end") // makes the file durable
+	logCritical(r.Logger(), "the end") // makes the file durable
 	r.stop()
 	if got := r.read("renewd.log"); strings.Count(got, "line\n") != 10_000 || !strings.HasSuffix(got, "the end\n") {
 		t.Errorf("%d bytes", len(got))

@@ -13,6 +13,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // areas are those of renewd.
@@ -164,4 +167,10 @@ func fileHandler(more string) string {
 		more = "path: DIR, " + more
 	}
 	return "level: DEBUG\nhandlers:\n  main: {type: file, format: plain, " + more + "}\nformats: {plain: {pattern: '%(message)s', fields: omit}}\nexceptions: {trace: 'OFF'}\n"
+}
+
+// logCritical logs at CRITICAL as Recovered does.
+func logCritical(log *zap.Logger, message string, fields ...zap.Field) {
+	c, ok := log.Core().(*core)
+	emit(log, Critical, message, ok && c.s.traced(zapcore.DPanicLevel), fields)
 }

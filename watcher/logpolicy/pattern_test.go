@@ -174,7 +174,7 @@ json.dump(out, sys.stdout)
 		for _, n := range []int{10, 20, 30, 40, 50} {
 			message := fmt.Sprint(len(j.Lines))
 			if j.Lines = append(j.Lines, [2]any{area, n}); n == 50 {
-				LogCritical(log.Named(area), message)
+				logCritical(log.Named(area), message)
 			} else if ce := log.Named(area).Check(zapcore.Level(numbers[n]), message); ce != nil {
 				ce.Write()
 			}

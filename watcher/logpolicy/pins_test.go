@@ -62,7 +62,7 @@ func TestSyncOfAPipeIsNoError(t *testing.T) {
 		t.Error("a pipe can be synced: this test shows nothing")
 	}
 	s := New(Options{Areas: areas, Stdout: write, Stderr: write})
-	LogCritical(s.Logger(), "urgent") // worth an fsync
+	logCritical(s.Logger(), "urgent") // worth an fsync
 	if err := s.Sync(); err != nil {
 		t.Error(err)
 	}
@@ -147,7 +147,7 @@ func TestCriticalLinesAndTheEndAreSynced(t *testing.T) {
 	r.Logger().Error("ordinary")
 	r.flush()
 	syncs(0)
-	LogCritical(r.Logger(), "urgent")
+	logCritical(r.Logger(), "urgent")
 	r.flush()
 	syncs(1)
 	r.stop()

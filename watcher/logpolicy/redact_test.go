@@ -78,7 +78,7 @@ func TestNoCanaryInAnyOutput(t *testing.T) {
 			zap.Any("raw", json.RawMessage(`{"t":"\u0065`+canary[1:]+`"}`)), zap.Inline(objecting{s}))
 		r.Recovered("token", "panic with "+s)
 		r.Failed("token", "failed with "+s, errors.New(s))
-		func(arg string) { LogCritical(log, "stack argument", zap.String("s", arg)) }(s)
+		func(arg string) { logCritical(log, "stack argument", zap.String("s", arg)) }(s)
 		_ = changed([]byte("version: 1\nlevel: \""+strings.NewReplacer("\n", `\n`, "\"", `\"`).Replace(s)+"\"\n"), nil)
 		_ = changed(nil, errors.New(s))
 	}
