@@ -35,9 +35,8 @@ type Outage struct {
 }
 
 // A fleet is settled after three lives, counted from the end of a start that takes longer than one: what the start did to it
-// is over, or will never be. Anytime is one outage at each
-// of twelve moments spread over the fifth life, so that a rule which keeps a fleet in step is not saved, or damned, by the
-// moment.
+// is over, or will never be. Anytime is one outage at each of twelve moments spread over the fifth life, so that a rule which
+// keeps a fleet in step is not saved, or damned, by the moment.
 const (
 	settled = 3
 	anytime = 4
@@ -140,15 +139,13 @@ func (f Fleet) check() error {
 	return errors.Join(errs...)
 }
 
-// Recommend returns p with the latest window under which no pod of the fleet is ever without a valid token, whenever an
-// outage of this length begins: the later the window, the smaller the load. The window keeps its width, its edges are
-// whole percents, and p.Outage becomes 0, because the window now says it all. What else p demands stays: a window that Keep,
-// Before or Interval would move is not recommended. The fleet's own outages, wave and length do not count. It is false if no
-// window survives that ends after 20 % of the life, or where Interval demands it.
+// Recommend returns p with the latest window under which no pod of the fleet is ever without a valid token with an outage of
+// this length as Anytime: the later the window, the smaller the load. The window keeps its width, its edges are whole
+// percents, and p.Outage becomes 0, because the window now says it all. What else p demands stays: a window that Keep,
+// Before or Interval would move is not recommended. The fleet's own outages and length do not count. It is false if no window
+// survives that ends after 20 % of the life, or where Interval demands it.
 func Recommend(f Fleet, p schedule.Policy, outage time.Duration) (schedule.Policy, bool, error) {
-	// Pods that start at any moment of a life meet the outage at any age of their token.
-	f.Wave, f.Anytime, f.Length = f.Life, 0, 0
-	f.Outages = []Outage{{Start: anytime * f.Life, Length: outage}}
+	f.Outages, f.Anytime, f.Length = nil, outage, 0
 	p.Outage = 0
 	if outage >= f.Life {
 		return p, false, nil // nothing lives that long
@@ -156,10 +153,12 @@ func Recommend(f Fleet, p schedule.Policy, outage time.Duration) (schedule.Polic
 	width := math.Round(100 * (p.AtEnd - p.AtStart))
 	var best schedule.Policy
 	found := false
-	// What ends later never survives what an earlier window does not, so the last survivor is found by halving.
+	// What ends later never survives what an earlier window does not, and none does that an outage outlasts from its last
+	// moment on. The last survivor is near that one, unless the issuer is slow to serve all: so the steps grow from there.
 	latest := latestEnd(p, f.Life)
-	for low, high := min(20, latest), latest; low <= high; {
-		end := (low + high) / 2
+	survivor, lost := min(20, latest)-1, min(latest, percent(f.Life-outage, f.Life))+1
+	for step := 1; survivor+1 < lost; step *= 2 {
+		end := max(lost-step, (survivor+lost)/2)
 		earliest := float64(max(1, min(10, end/2)))
 		p.AtStart, p.AtEnd = max(earliest, float64(end)-width)/100, float64(end)/100
 		result, err := Run(f, Of("", p))
@@ -167,10 +166,10 @@ func Recommend(f Fleet, p schedule.Policy, outage time.Duration) (schedule.Polic
 			return best, false, err
 		}
 		if result.Without > 0 || result.Unserved > 0 {
-			high = end - 1
+			lost = end
 			continue
 		}
-		best, found, low = p, true, end+1
+		best, found, survivor = p, true, end
 	}
 	return best, found, nil
 }
@@ -179,6 +178,10 @@ func Recommend(f Fleet, p schedule.Policy, outage time.Duration) (schedule.Polic
 func latestEnd(p schedule.Policy, life time.Duration) int {
 	p.AtStart, p.AtEnd = 0.99, 0.99
 	l := schedule.Life{Issued: at(0), Expires: at(int64(life))}
-	end := p.Window(l).End.Sub(l.Issued).Seconds() / min(life, schedule.LongestLife).Seconds()
-	return max(1, int(100*end+1e-6)) // a hundredth that is a little less than itself counts as itself
+	return max(1, percent(p.Window(l).End.Sub(l.Issued), life))
+}
+
+// percent returns a part of a life as a window counts it. A hundredth that is a little less than itself counts as itself.
+func percent(part, life time.Duration) int {
+	return int(100*part.Seconds()/min(life, schedule.LongestLife).Seconds() + 1e-6)
 }

@@ -163,27 +163,35 @@ func TestEqualArgumentsGiveEqualResults(t *testing.T) {
 }
 
 func TestRecommendIsTheLatestThatSurvives(t *testing.T) {
-	f := Fleet{Pods: 2000, Life: time.Hour, Seed: 1}
-	for _, outage := range []time.Duration{10 * time.Minute, 30 * time.Minute} {
-		p, ok, err := Recommend(f, schedule.Default(), outage)
+	for _, c := range []struct {
+		outage      time.Duration
+		capacity    float64
+		least, most time.Duration // between the window and an outage that ends with the life
+	}{
+		{10 * time.Minute, 0, 0, time.Minute},
+		{30 * time.Minute, 0, 0, time.Minute},
+		{10 * time.Minute, 2, 5 * time.Minute, 10 * time.Minute}, // many wait for their turn when it is over
+	} {
+		f := Fleet{Pods: 2000, Life: time.Hour, Capacity: c.capacity, Seed: 1}
+		p, ok, err := Recommend(f, schedule.Default(), c.outage)
 		if err != nil || !ok || math.Abs(p.AtEnd-p.AtStart-0.1) > 1e-9 {
-			t.Fatalf("%v: %+v %t %v", outage, p, ok, err)
+			t.Fatalf("%v: %+v %t %v", c.outage, p, ok, err)
 		}
 		without := func(p schedule.Policy) float64 {
 			g := f
-			g.Wave, g.Outages = g.Life, []Outage{{anytime * g.Life, outage}}
+			g.Anytime = c.outage
 			return run(t, g, Of("", p)).Without
 		}
 		later := p
 		later.AtStart, later.AtEnd = p.AtStart+0.01, p.AtEnd+0.01
 		if without(p) != 0 || without(later) == 0 {
-			t.Errorf("%v: %.2f leaves %v s, a percent later %v s", outage, p.AtEnd, without(p), without(later))
+			t.Errorf("%v: %.2f leaves %v s, a percent later %v s", c.outage, p.AtEnd, without(p), without(later))
 		}
-		// Expiry leaves no room after the outage: the window must end before it, and need not end ten minutes before.
-		if room := (1-p.AtEnd)*3600 - outage.Seconds(); room < 0 || room > 600 {
-			t.Errorf("%v: %v s of room", outage, room)
+		if room := time.Duration((1-p.AtEnd)*float64(f.Life)) - c.outage; room < c.least || room > c.most {
+			t.Errorf("%v: %v of room", c.outage, room)
 		}
 	}
+	f := Fleet{Pods: 2000, Life: time.Hour, Seed: 1}
 	if p, ok, err := Recommend(f, schedule.Default(), 59*time.Minute); ok || err != nil {
 		t.Errorf("59 minutes: %+v %t %v", p, ok, err)
 	}
