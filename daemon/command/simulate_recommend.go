@@ -21,9 +21,13 @@ func (a *app) recommend(s *simulation) error {
 	case err != nil:
 		return &exit{code: exitUsage, err: err}
 	case !ok:
+		help := "ask the issuer for tokens that live longer"
+		if s.fleet.Capacity > 0 {
+			help += fmt.Sprintf(", or for more than %g requests a second", s.fleet.Capacity)
+		}
 		return &exit{
 			code: exitOther, err: fmt.Errorf("no window survives an outage of %v with tokens that live %v", outage, after(s.fleet.Life)),
-			help: "ask the issuer for tokens that live longer",
+			help: help,
 		}
 	}
 	s.fleet.Outages, s.fleet.Anytime, s.fleet.Length = nil, s.recommend, 0
