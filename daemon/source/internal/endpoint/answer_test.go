@@ -76,3 +76,21 @@ func TestClocks(t *testing.T) {
 		}
 	}
 }
+
+// What an answer calls a token is hidden, but no letter is: the answer could make its own error unreadable, and so long that it
+// takes the memory of the machine.
+func TestShortTokens(t *testing.T) {
+	i := hostile.New(t, nil)
+	description := "it expired" + strings.Repeat("e", 200<<10)
+	i.Answer(hostile.JSON(400, `{"error":"invalid_grant","access_token":"e","id_token":"d","token":"i","error_description":"`+description+`"}`))
+	_, f := asks(t, trusting(i), endpoint.Request{URL: i.URL})
+	want(t, "short tokens", f, daemon.ClassRefused, `400: invalid_grant: "it expired`)
+	if f.Code != "invalid_grant" {
+		t.Errorf("code %q", f.Code)
+	}
+	// One that stands in what takes its place, and that was sent, so that it is hidden.
+	answer, f := asks(t, trusting(i), endpoint.Request{URL: i.URL, Secrets: []daemon.Secret{daemon.NewSecret("act")}})
+	if quoted := answer.Quote("act"); f == nil || quoted != `"[red[redacted]ed]"` {
+		t.Errorf("%s", quoted)
+	}
+}

@@ -4,6 +4,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strconv"
@@ -41,7 +42,8 @@ func clean(text string, hidden []daemon.Secret) string {
 		secrets = append(secrets, raw, url.QueryEscape(raw), url.PathEscape(raw), printable(raw))
 	}
 	secrets = slices.DeleteFunc(secrets, func(s string) bool { return s == "" })
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // the whole before its parts
+	slices.SortFunc(secrets, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // the whole before its parts
+	secrets = slices.Compact(secrets)                                                                       // one that stands in what takes its place would make the text longer each time
 	for range 2 {
 		for _, s := range secrets {
 			text = strings.ReplaceAll(text, s, "[redacted]")

@@ -16,6 +16,10 @@ import (
 	"github.com/renewd/renewd/daemon"
 )
 
+// shortestToken is the length, in bytes, from which what an answer calls a token is taken for a secret. A letter is none: without
+// each of them nobody could read the error, nor renewd its code.
+const shortestToken = 8
+
 // judge reads the body and returns nil if the answer says yes, in this order: an error in the body, the status, the form
 // of the body.
 func (c *call) judge(body []byte) error {
@@ -26,7 +30,9 @@ func (c *call) judge(body []byte) error {
 	c.answer.Object = object
 	// What an issuer hands out is as secret as what it was sent, also beside an error.
 	for _, name := range []string{"access_token", "refresh_token", "id_token", "token"} {
-		c.answer.secrets = append(c.answer.secrets, daemon.NewSecret(object.Text(name)))
+		if token := object.Text(name); len(token) >= shortestToken {
+			c.answer.secrets = append(c.answer.secrets, daemon.NewSecret(token))
+		}
 	}
 	member := c.Code
 	if member == "" {
