@@ -89,7 +89,8 @@ func (c Config) readMetadata(answer *endpoint.Answer) (target, error) {
 		return wrong(daemon.ClassConfig, "correct the metadata at the issuer, or write tokenURL", "its %w", err)
 	}
 	host := hostOf(t.url)
-	allowed := func(name string) bool { return hostOf("https://"+name) == host }
+	scheme, _, _ := strings.Cut(t.url, "://") // which says what port a name has by itself
+	allowed := func(name string) bool { return hostOf(scheme+"://"+name) == host }
 	if host != hostOf(c.Issuer) && !slices.ContainsFunc(c.AllowedHosts, allowed) {
 		return wrong(daemon.ClassConfig, "if that is right, write allowedHosts: ["+answer.Quote(host)+"]", "its token_endpoint is on another host, %s", answer.Quote(host))
 	}

@@ -132,14 +132,14 @@ func TestAllowedHosts(t *testing.T) {
 	i.Answer(document(i.URL, other.URL+"/t", ""))
 	other.Answer(ok(expiring("60")))
 	c := discovering(t, i, "")
-	c.AllowedHosts = []string{"LOCALHOST:443", strings.TrimPrefix(other.URL, "https://")}
+	c.AllowedHosts = []string{"LOCALHOST:443", "127.0.0.2:80", strings.TrimPrefix(other.URL, "https://")}
 	_, err := source(t, c).Token(t.Context())
 	// The other host has its certificate by another authority, which is as far as this goes.
 	if daemon.ClassOf(err) != daemon.ClassUnavailable || !strings.Contains(err.Error(), other.URL+"/t: the server's certificate is not by an authority") {
 		t.Errorf("%v", err)
 	}
 	// The port that a scheme stands for is not another host, and upper case is none either.
-	for _, tokenURL := range []string{"https://localhost/t", "https://localhost:443/t"} {
+	for _, tokenURL := range []string{"https://localhost/t", "https://localhost:443/t", "http://127.0.0.2:80/t"} {
 		i.Answer(document(i.URL, tokenURL, ""))
 		if _, err := source(t, c).Token(t.Context()); !strings.Contains(fmt.Sprint(err), "token endpoint "+tokenURL) {
 			t.Errorf("%s: %v", tokenURL, err)

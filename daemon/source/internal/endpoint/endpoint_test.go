@@ -563,7 +563,8 @@ func TestNames(t *testing.T) {
 
 func TestHostOf(t *testing.T) {
 	for text, host := range map[string]string{"https://IDP.test:8443/a?b": "https://idp.test:8443", "http://[::1]:1": "http://[::1]:1",
-		"https://idp.test:443/t": "https://idp.test", "http://[::1]:80": "http://[::1]", "http://idp.test:443": "http://idp.test:443"} {
+		"https://idp.test:443/t": "https://idp.test", "https://idp.test:/t": "https://idp.test", "https://[::1]:": "https://[::1]",
+		"http://[::1]:80": "http://[::1]", "http://idp.test:443": "http://idp.test:443"} {
 		if got := endpoint.HostOf(text); got != host {
 			t.Errorf("%s: %s", text, got)
 		}

@@ -112,12 +112,12 @@ func isLoopback(host string) bool {
 }
 
 // HostOf returns scheme and host of a URL that CheckURL accepts: what Failures name as Endpoint. URLs of one server give the
-// same: lower case, and without the port that the scheme stands for.
+// same: lower case, and without the port that the scheme stands for, or none.
 func HostOf(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
 		return ""
 	}
 	port := map[string]string{"https": ":443", "http": ":80"}[u.Scheme]
-	return strings.ToLower(u.Scheme + "://" + strings.TrimSuffix(u.Host, port))
+	return strings.ToLower(u.Scheme + "://" + strings.TrimSuffix(strings.TrimSuffix(u.Host, port), ":"))
 }
