@@ -9,6 +9,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http/httptrace"
+	"sync/atomic"
 	"time"
 
 	"github.com/renewd/renewd/daemon"
@@ -108,18 +110,26 @@ func (a *attempt) use(ctx context.Context, store store, current state) (daemon.T
 // linger is how long a request outlasts a stop, of the two seconds that a process may take to end.
 const linger = time.Second
 
-// outlast returns a context that goes on for a moment when ctx is canceled, but not when its time has run out: an answer under
-// way is worth waiting for, because without it nobody knows whether the refresh token may be used again.
+// outlast returns a context for one request. When ctx is canceled it goes on for a moment if the request may have left: its answer
+// is worth waiting for, because without it nobody knows whether the refresh token may be used again. The deadline stays.
 func outlast(ctx context.Context) (longer context.Context, end func()) {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	release := context.CancelFunc(func() {})
+	if deadline, ok := ctx.Deadline(); ok {
+		longer, release = context.WithDeadline(longer, deadline) // a dial divides what is left among the addresses of a name
+	}
+	var left atomic.Bool
+	longer = httptrace.WithClientTrace(longer, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { left.Store(true) }})
 	stop := context.AfterFunc(ctx, func() {
-		wait := linger
-		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-			wait = 0
+		if left.Load() {
+			select {
+			case <-time.After(linger):
+			case <-longer.Done():
+			}
 		}
-		time.AfterFunc(wait, func() { cancel(context.Cause(ctx)) })
+		cancel(context.Cause(ctx))
 	})
-	return longer, func() { stop(); cancel(nil) }
+	return longer, func() { stop(); cancel(nil); release() }
 }
 
 // save writes the state of u, or remembers u for the next attempt.
