@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -49,10 +48,11 @@ func New(c Config) (*Source, error) {
 // Inputs returns the path of the file, as it was configured.
 func (s *Source) Inputs() []string { return []string{s.path} }
 
-// Check finds out whether the file is there. That it is not is the fault of its writer: the error is of ClassUnavailable.
+// Check reads what an attempt would read, and looks at nothing in it: a file that is empty still waits for its writer. Errors are
+// those of Token.
 func (s *Source) Check() error {
-	if _, err := os.Stat(s.path); err != nil {
-		return &daemon.Failure{Class: daemon.ClassUnavailable, Err: err}
+	if _, err := s.read(); !errors.Is(err, input.ErrEmpty) {
+		return err
 	}
 	return nil
 }
@@ -65,10 +65,7 @@ func (s *Source) Token(ctx context.Context) (daemon.Token, error) {
 		return daemon.Token{}, s.failure(daemon.ClassUnavailable, err, "")
 	}
 	now := time.Now().Round(0)
-	data, err := input.Read("token file", s.path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, input.ErrEmpty) {
-		return daemon.Token{}, &daemon.Failure{Class: daemon.ClassUnavailable, Hint: writerHint, Err: err}
-	}
+	data, err := s.read()
 	if err != nil {
 		return daemon.Token{}, err
 	}
@@ -83,6 +80,15 @@ func (s *Source) Token(ctx context.Context) (daemon.Token, error) {
 		}
 	}
 	return s.token(value, now)
+}
+
+// read returns the file as it is. That it is absent or empty is for its writer to mend.
+func (s *Source) read() ([]byte, error) {
+	data, err := input.Read("token file", s.path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, input.ErrEmpty) {
+		err = &daemon.Failure{Class: daemon.ClassUnavailable, Hint: writerHint, Err: err}
+	}
+	return data, err
 }
 
 const writerHint = "the program that writes the file has to write a token first; look at that program"

@@ -187,6 +187,9 @@ func TestCheckLooksForTheFile(t *testing.T) {
 	if err := source(t, path+"-absent", "").Check(); !errors.Is(err, fs.ErrNotExist) || daemon.ClassOf(err) != daemon.ClassUnavailable {
 		t.Errorf("absent: %v", err)
 	}
+	if err := source(t, filepath.Dir(path), "").Check(); daemon.ClassOf(err) != daemon.ClassConfig {
+		t.Errorf("a directory: %v", err)
+	}
 }
 
 func FuzzFile(f *testing.F) {
