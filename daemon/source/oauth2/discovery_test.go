@@ -127,6 +127,16 @@ func TestHostileMetadata(t *testing.T) {
 	}
 }
 
+// Who has written issuer is not told to correct tokenURL, which is not there.
+func TestMetadataThatNamesAnAbsentEndpoint(t *testing.T) {
+	i := hostile.New(t, nil)
+	i.Answer(pages(map[string]http.HandlerFunc{oidc: document(i.URL, i.URL+"/t", "")}))
+	_, err := source(t, discovering(t, i, "")).Token(t.Context())
+	if f := failure(t, err); f.Class != daemon.ClassRefused || !strings.Contains(f.Hint, "the issuer's metadata names this URL") {
+		t.Errorf("%v %q", err, f.Hint)
+	}
+}
+
 func TestAllowedHosts(t *testing.T) {
 	i, other := hostile.New(t, nil), hostile.New(t, nil)
 	i.Answer(document(i.URL, other.URL+"/t", ""))

@@ -49,7 +49,10 @@ func (a *attempt) remedy(f *daemon.Failure) string {
 		"invalid_scope":          "compare scopes with what the issuer allows this client",
 		"invalid_target":         "compare resource and audience with what the issuer knows; some take only one",
 	}[f.Code]
-	if f.Code == "" && (f.Status == http.StatusNotFound || f.Status == http.StatusMethodNotAllowed) {
+	switch absent := f.Code == "" && (f.Status == http.StatusNotFound || f.Status == http.StatusMethodNotAllowed); {
+	case absent && c.TokenURL == "":
+		return "the issuer's metadata names this URL: correct it there, or write tokenURL"
+	case absent:
 		return "see whether this URL is the issuer's token endpoint: correct tokenURL, or write issuer, whose metadata names it"
 	}
 	return cmp.Or(known, "compare grant, clientAuth and what is sent besides with what the issuer's documents ask of this client")
