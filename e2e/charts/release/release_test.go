@@ -62,6 +62,13 @@ func TestReleaseOfAnotherTreeThanTheCommitIsRefused(t *testing.T) {
 		"a new file": func() error {
 			return os.WriteFile(filepath.Join(top, "daemon", "new.go"), []byte("package daemon\n"), 0o600)
 		},
+		"a dependency that git ignores, and a chart would hold": func() error {
+			return os.WriteFile(filepath.Join(top, "charts", "renewd", "charts", "other-1.0.0.tgz"), nil, 0o600)
+		},
+		"a new file, and git is told not to look": func() error {
+			say(t, top, "git", "config", "status.showUntrackedFiles", "no")
+			return os.WriteFile(filepath.Join(top, "daemon", "new.go"), []byte("package daemon\n"), 0o600)
+		},
 		"a file less":   func() error { return os.Remove(filepath.Join(top, "LICENSE")) },
 		"another text":  func() error { return os.WriteFile(filepath.Join(top, "go.mod"), nil, 0o600) },
 		"what is added": func() error { say(t, top, "git", "rm", "-q", "--cached", "LICENSE"); return nil },
@@ -77,7 +84,8 @@ func TestReleaseOfAnotherTreeThanTheCommitIsRefused(t *testing.T) {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 		say(t, top, "git", "reset", "-q", "--hard")
-		say(t, top, "git", "clean", "-fdq")
+		say(t, top, "git", "clean", "-fdxq")
+		say(t, top, "git", "config", "status.showUntrackedFiles", "normal")
 	}
 }
 
