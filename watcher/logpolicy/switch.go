@@ -177,12 +177,12 @@ func (s *Switch) Run(ctx context.Context) error {
 	return nil
 }
 
-// wait sleeps until the next deadline, a new one, or the end of ctx. Deadlines are on the wall clock, which may step while
-// timers run on.
+// wait sleeps until the next deadline, a new one, or the end of ctx, but at most a second: some deadlines are on the wall
+// clock, which may step while timers run on. The others are not: Run would not rest until they have come.
 func (s *Switch) wait(ctx context.Context) {
 	var due <-chan time.Time
 	if d, ok := s.nextDeadline(); ok {
-		timer := time.NewTimer(min(max(time.Until(d.Round(0)), 0), time.Second))
+		timer := time.NewTimer(min(max(time.Until(d), 0), time.Second))
 		defer timer.Stop()
 		due = timer.C
 	}
