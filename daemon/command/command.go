@@ -172,6 +172,8 @@ func strictArgs(c *cobra.Command) {
 				if err = cmp.Or(err, knownCommand(found, rest)); err != nil {
 					return err
 				}
+				found.InitDefaultHelpFlag()
+				found.InitDefaultVersionFlag()
 				return found.Help()
 			}
 		case sub.Name() == "completion":
