@@ -37,7 +37,7 @@ func (a *app) refresh() *cobra.Command {
 			return err
 		}
 		name := strings.Join(args, "")
-		before, _ := client.Status(c.Context()) // without an answer the next request says why
+		before, _ := client.Status(c.Context()) // without it nothing can be said of what came since
 		switch err := client.Refresh(c.Context(), name); {
 		case errors.Is(err, status.ErrNoDaemon):
 			return &exit{code: exitUnavailable, err: err, help: askHelp(err)}
@@ -59,7 +59,7 @@ func askHelp(err error) string {
 	return ""
 }
 
-// outcome is what came of asking for a refresh.
+// outcome is what came of asking for a refresh. It has no tokens if the daemon did not say.
 type outcome struct {
 	tokens        []status.Token // those that were asked for
 	tried, failed int
@@ -68,6 +68,9 @@ type outcome struct {
 
 // await looks for three seconds, ever less often, until each token that was asked for was tried since before.
 func await(ctx context.Context, client *status.Client, before status.Report, name string) (o outcome) {
+	if before.Time.IsZero() {
+		return o
+	}
 	attempts := map[string]time.Time{}
 	for _, t := range before.Tokens {
 		attempts[t.Name] = t.LastAttempt
@@ -102,6 +105,8 @@ func await(ctx context.Context, client *status.Client, before status.Report, nam
 // sayRefreshed says it in one line, but for the remedy of what failed.
 func (a *app) sayRefreshed(o outcome) error {
 	switch {
+	case len(o.tokens) == 0:
+		return a.print([]byte("it was asked, and nothing is known yet of what came of it: `renewd status` shows that\n"))
 	case len(o.tokens) == 1 && o.failed > 0:
 		t := o.tokens[0]
 		fmt.Fprintf(a.stderr, "%s: not refreshed: %s: %s\n", visible(t.Name), cmp.Or(t.LastErrorClass, "error"), visible(t.LastError))
