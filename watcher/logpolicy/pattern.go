@@ -70,7 +70,9 @@ func (p *pattern) DecodeValue(v strict.Value) {
 }
 
 // Schema implements strict.Custom.
-func (*pattern) Schema() map[string]any { return map[string]any{"title": "pattern", "type": "string"} }
+func (*pattern) Schema() map[string]any {
+	return map[string]any{"title": "pattern", "type": "string", "maxLength": maxPattern}
+}
 
 // String implements strict.Custom.
 func (p pattern) String() string { return p.text }

@@ -86,7 +86,7 @@ type rotate struct {
 // format is how a line looks.
 type format struct {
 	Style    string  `yaml:"style" enum:"percent,json" doc:"A pattern of Python's logging, or JSON."`
-	Pattern  pattern `yaml:"pattern" only:"percent" doc:"Fields as %(name)s."`
+	Pattern  pattern `yaml:"pattern" only:"percent" doc:"Fields as %(name)s; at most 4096 bytes."`
 	DateFmt  datefmt `yaml:"datefmt" only:"percent" doc:"strftime form of asctime; empty: RFC 3339 with milliseconds."`
 	Fields   string  `yaml:"fields" enum:"append,omit" only:"percent" doc:"Structured fields at the end of the line as logfmt, or not at all."`
 	Severity string  `yaml:"severity" enum:"otel,none" only:"json" doc:"otel adds severity_number."`

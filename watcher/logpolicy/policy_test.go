@@ -253,6 +253,8 @@ func TestSchemaAndReferenceKnowEveryKey(t *testing.T) {
 			contains(t, Reference(), "| `"+key+"` |")
 		}
 	}
+	contains(t, string(data), fmt.Sprintf(`"maxLength":%d`, maxPattern))
+	contains(t, Reference(), fmt.Sprintf("at most %d bytes", maxPattern))
 }
 
 func TestValuesPrintAsTheyAreWritten(t *testing.T) {
