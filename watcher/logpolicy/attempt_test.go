@@ -5,8 +5,10 @@ package logpolicy
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -70,4 +72,31 @@ func TestAPanicEndsOneAttemptAlone(t *testing.T) {
 	if n := r.counter("panics_total", "area policy"); n != 1 {
 		t.Error(n)
 	}
+}
+
+// Nobody offers again what a renewal could not: the policy is in force, and so it must not count as one that is not.
+func TestARenewalThatHangsBlamesNoPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		s := New(Options{Areas: areas, Stderr: io.Discard, Placed: func(string) (time.Time, error) { return begin, nil }})
+		text := []byte("version: 1\nareas: {token: {level: DEBUG, for: 1h}}")
+		if err := s.Apply("p", text, "file"); err != nil {
+			t.Fatal(err)
+		}
+		release := make(chan struct{})
+		if err := s.Try(0, func() error { <-release; return nil }); !errors.Is(err, errHangs) {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		begin = time.Now()
+		read := func() ([]byte, error) { return text, nil }
+		if err := s.Renew("p", read); !errors.Is(err, errHangs) || !s.State().Successful {
+			t.Errorf("%v, %+v", err, s.State())
+		}
+		close(release)
+		synctest.Wait()
+		if err := s.Renew("p", read); err != nil || !s.current.Load().since.Equal(begin) {
+			t.Errorf("%v, since %v", err, s.current.Load().since)
+		}
+	})
 }

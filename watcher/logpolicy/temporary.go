@@ -24,7 +24,8 @@ const (
 )
 
 // Renew is for a file that may have been put in place again with the bytes that are in force: then "for" counts anew. Other
-// bytes are left to whoever follows the file. read is called only if it matters. An error is that of read, or Apply's.
+// bytes are left to whoever follows the file. read is called only if it matters. An error is that of read, of Apply, or of
+// Try: that one is not reported, for what is in force stays so, and nobody offers the text again.
 func (s *Switch) Renew(name string, read func() ([]byte, error)) error {
 	g := s.current.Load()
 	if since, ofFile := s.since(name, g.sum, g); g.name != name || !ofFile || !g.renewable(since) {
@@ -37,7 +38,7 @@ func (s *Switch) Renew(name string, read func() ([]byte, error)) error {
 	if sum := sha256.Sum256(data); g.sum != hex.EncodeToString(sum[:]) {
 		return nil
 	}
-	return s.Offer(name, data, "file")
+	return s.Try(maxFlush, func() error { return s.Apply(name, data, "file") })
 }
 
 // renewable reports whether the policy has levels that count from a time, and that is now a later one.
