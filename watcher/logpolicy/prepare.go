@@ -65,11 +65,8 @@ func (s *Switch) openFile(g *generation, name string, h handler, made *[]string)
 		return nil, err
 	}
 	for _, o := range g.outputs {
-		if o.sink.key == path {
-			return nil, errSame
-		}
-		if _, isFile := o.sink.writer.(*file); isFile && (hasBeside(o.sink.key, path) || hasBeside(path, o.sink.key)) {
-			return nil, errBeside
+		if err := clash(o.sink.key, path); err != nil {
+			return nil, err
 		}
 	}
 	k := s.file(path)
@@ -129,6 +126,17 @@ func (s *Switch) file(path string) *sink {
 	return s.files[path]
 }
 
+// clash says why two handlers cannot have these files. "stderr" and "stdout" go with any, since a file has a whole path.
+func clash(a, b string) error {
+	switch {
+	case a == b:
+		return errSame
+	case hasBeside(a, b) || hasBeside(b, a):
+		return errBeside
+	}
+	return nil
+}
+
 // probeAll reports to doc what prepare would, but for LP104: whoever checks a policy is not the process that will write.
 func probeAll(p *policy, doc *strict.Document) {
 	var files []string
@@ -139,12 +147,11 @@ func probeAll(p *policy, doc *strict.Document) {
 		}
 		file, err := probe(h.Path, h.Name)
 		for _, other := range files {
-			switch {
-			case err != nil:
-			case other == file || sameFile(other, file):
+			if err == nil && sameFile(other, file) {
 				err = errSame
-			case hasBeside(other, file) || hasBeside(file, other):
-				err = errBeside
+			}
+			if err == nil {
+				err = clash(other, file)
 			}
 		}
 		if err != nil {
